@@ -1,0 +1,1 @@
+"""What commands do: pools, peers, images, status; through python-rbd."""

@@ -1,0 +1,1 @@
+"""What ``ceph rbd-mirror`` understands: one file a noun, no logic."""

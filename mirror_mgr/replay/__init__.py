@@ -1,0 +1,1 @@
+"""From a mirrored image of the other site to its copy here."""

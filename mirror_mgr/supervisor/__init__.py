@@ -1,0 +1,1 @@
+"""Starts, watches, restarts and fences the worker processes."""

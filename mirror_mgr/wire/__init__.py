@@ -1,0 +1,1 @@
+"""Ceph's byte formats as values; pure, no I/O."""

@@ -1,0 +1,1 @@
+"""The replay process: start-up, pools, images, locks, status."""
