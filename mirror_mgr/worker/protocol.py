@@ -1,0 +1,344 @@
+"""What the manager and a worker say to each other: JSON objects, one a line, on the pipes.
+
+Pure, and shared by both ends.  A line is ``{"v": 1, "type": ..., <the fields of a class below>}``
+in ASCII, at most `MAX_LINE` bytes with its newline.
+
+Each end ignores keys that it does not know, and types that it does not know (`Unknown`), so that
+either may be the newer one.  ``v`` grows only when that is not enough; another ``v`` is refused.
+
+Manager to worker: `ManagerHello` first, then `Assignment`, `WorkerOptions`, `Command` at any time.
+
+Worker to manager: `WorkerHello` at once when it starts (before it has connected: ``address`` is
+empty) and again for each new connection to the local cluster; then `Heartbeat` every
+`HEARTBEAT_SECONDS`, whatever else the worker is busy with, and `Progress`, `Event`, `LogLine` as
+they come.  Times are seconds since the epoch, UTC.
+"""
+
+import dataclasses
+import json
+from typing import Any, Callable, Dict, Mapping, Optional, Tuple, Type, Union
+
+from ..errors import InvalidArgument, MalformedData
+
+VERSION = 1
+MAX_LINE = 4 << 20
+HEARTBEAT_SECONDS = 2.0
+
+# With these two bounds the longest heartbeat fits in MAX_LINE.
+IMAGES_PER_HEARTBEAT = 200
+REASON_LENGTH = 500
+
+# Image states, in the words of `rbd mirror image status`.
+STATE_UNKNOWN = 'unknown'
+STATE_ERROR = 'error'
+STATE_SYNCING = 'syncing'
+STATE_STARTING_REPLAY = 'starting_replay'
+STATE_REPLAYING = 'replaying'
+STATE_STOPPING_REPLAY = 'stopping_replay'
+STATE_STOPPED = 'stopped'
+
+# Why an image is in its state, for programs; ImageReport.reason is for people.
+CODE_SPLIT_BRAIN = 'split-brain'
+
+COMMAND_STOP = 'stop'
+COMMAND_REFRESH = 'refresh'
+
+LEVELS = ('debug', 'info', 'warning', 'error')
+
+_Reader = Callable[[Any], Any]
+
+
+class _Wrong(Exception):
+    """A value that is not what its field holds; decode() adds where."""
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise _Wrong('not a string')
+    return value
+
+
+def _integer(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise _Wrong('not an integer')
+    return value
+
+
+def _number(value: Any) -> float:
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        raise _Wrong('not a number')
+    return value
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise _Wrong('not true or false')
+    return value
+
+
+def _level(value: Any) -> str:
+    return value if value in LEVELS else 'info'
+
+
+def _mapping(value: Any) -> Dict[str, Any]:
+    if not isinstance(value, dict):
+        raise _Wrong('not an object')
+    return value
+
+
+def _optional(reader: _Reader) -> _Reader:
+    return lambda value: None if value is None else reader(value)
+
+
+def _many(reader: _Reader) -> _Reader:
+    def read(value: Any) -> Tuple[Any, ...]:
+        if not isinstance(value, list):
+            raise _Wrong('not a list')
+        return tuple(reader(item) for item in value)
+    return read
+
+
+def _mapping_of(reader: _Reader) -> _Reader:
+    return lambda value: {key: reader(item) for key, item in _mapping(value).items()}
+
+
+def _record(cls: Type[Any]) -> _Reader:
+    return lambda value: _read(cls, _mapping(value))
+
+
+def _is(reader: _Reader, **more: Any) -> Any:
+    """A dataclass field that `reader` reads from its JSON value."""
+    return dataclasses.field(metadata={'reader': reader}, **more)
+
+
+@dataclasses.dataclass(frozen=True)
+class ManagerHello:
+    """Who the worker is and how it reaches the local cluster; the first line that it reads.
+
+    :ivar worker: its id, for `ceph rbd-mirror worker ls`
+    :ivar entity: the cephx user, ``client.rbd-mirror.<...>``
+    :ivar key: that user's secret; never shown by repr()
+    :ivar mon_host: as in ceph.conf
+    :ivar fsid: of the local cluster
+    :ivar options: as in `WorkerOptions`
+    :ivar dead: RADOS addresses (``127.0.0.1:0/123``) of workers that the manager knows are dead:
+        locks that they left may be broken at once, after blocklisting them
+    """
+
+    worker: str = _is(_text)
+    entity: str = _is(_text)
+    key: str = _is(_text, repr=False)
+    mon_host: str = _is(_text)
+    fsid: str = _is(_text)
+    options: Mapping[str, Any] = _is(_mapping, default_factory=dict)
+    dead: Tuple[str, ...] = _is(_many(_text), default=())
+
+
+@dataclasses.dataclass(frozen=True)
+class Assignment:
+    """The ids of the pools that this worker looks after; None is every pool."""
+
+    pools: Optional[Tuple[int, ...]] = _is(_optional(_many(_integer)))
+
+
+@dataclasses.dataclass(frozen=True)
+class WorkerOptions:
+    """Module options by name; those that are not named keep their value."""
+
+    values: Mapping[str, Any] = _is(_mapping)
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """``stop``: end in order, at once.  ``refresh``: look at pools and images again now."""
+
+    name: str = _is(_text)
+    args: Mapping[str, Any] = _is(_mapping, default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class WorkerHello:
+    """Who runs: process id, RADOS address and instance id (global id) of the connection."""
+
+    pid: int = _is(_integer)
+    address: str = _is(_text, default='')
+    instance_id: str = _is(_text, default='')
+
+
+@dataclasses.dataclass(frozen=True)
+class PoolReport:
+    """One pool, or namespace of it, as a worker sees it.
+
+    :ivar name: ``pool`` or ``pool/namespace``
+    :ivar leader: this worker holds the pool's leader lock
+    :ivar foreign_leader: who else holds it, where that is no worker of ours
+    :ivar images: counts, ``total`` and one for each state
+    :ivar peer_error: why the peer can't be reached
+    """
+
+    id: int = _is(_integer)
+    name: str = _is(_text)
+    leader: bool = _is(_flag, default=False)
+    foreign_leader: Optional[str] = _is(_optional(_text), default=None)
+    images: Mapping[str, int] = _is(_mapping_of(_integer), default_factory=dict)
+    peer_error: Optional[str] = _is(_optional(_text), default=None)
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageReport:
+    """One image.
+
+    :ivar spec: ``pool[/namespace]/image``
+    :ivar state: one of the ``STATE_`` words
+    :ivar code: why, for programs: a ``CODE_`` word or empty
+    :ivar reason: why, for people; cut to `REASON_LENGTH` characters on the pipe
+    :ivar since: when it came into this state
+    :ivar percent: of the copy under way, 0 to 100
+    """
+
+    spec: str = _is(_text)
+    global_id: str = _is(_text)
+    state: str = _is(_text)
+    code: str = _is(_text, default='')
+    reason: str = _is(_text, default='')
+    since: float = _is(_number, default=0.0)
+    percent: Optional[float] = _is(_optional(_number), default=None)
+
+
+@dataclasses.dataclass(frozen=True)
+class Heartbeat:
+    """The worker's event loop turns.
+
+    :ivar counters: ``rss_bytes``, ``bytes_in_flight``, ``bytes_copied``, ``syncs``, ...
+    :ivar pools: every pool that the worker looks after
+    :ivar images: those that changed since the last heartbeat, `IMAGES_PER_HEARTBEAT` at most;
+        more of them wait for the next
+    :ivar removed: global ids of images that are mirrored no more
+    """
+
+    counters: Mapping[str, int] = _is(_mapping_of(_integer), default_factory=dict)
+    pools: Tuple[PoolReport, ...] = _is(_many(_record(PoolReport)), default=())
+    images: Tuple[ImageReport, ...] = _is(_many(_record(ImageReport)), default=())
+    removed: Tuple[str, ...] = _is(_many(_text), default=())
+
+
+@dataclasses.dataclass(frozen=True)
+class Progress:
+    """How far the copy of one snapshot of one image is, in bytes."""
+
+    spec: str = _is(_text)
+    global_id: str = _is(_text)
+    snapshot: str = _is(_text)
+    bytes_done: int = _is(_integer)
+    bytes_total: int = _is(_integer)
+
+
+@dataclasses.dataclass(frozen=True)
+class Event:
+    """Something that the administrator should be able to read later."""
+
+    level: str = _is(_level)
+    code: str = _is(_text)
+    text: str = _is(_text)
+
+
+@dataclasses.dataclass(frozen=True)
+class LogLine:
+    """A line for the manager's log."""
+
+    level: str = _is(_level)
+    text: str = _is(_text)
+
+
+@dataclasses.dataclass(frozen=True)
+class Unknown:
+    """A message of a type that this end does not know: to be ignored."""
+
+    type: str
+
+
+Message = Union[ManagerHello, Assignment, WorkerOptions, Command, WorkerHello, Heartbeat, Progress,
+                Event, LogLine, Unknown]
+
+_TYPES: Dict[str, Type[Any]] = {
+    'manager-hello': ManagerHello,
+    'assignment': Assignment,
+    'options': WorkerOptions,
+    'command': Command,
+    'worker-hello': WorkerHello,
+    'heartbeat': Heartbeat,
+    'progress': Progress,
+    'event': Event,
+    'log': LogLine,
+}
+_NAMES = {cls: name for name, cls in _TYPES.items()}
+
+
+def encode(message: Message) -> bytes:
+    """Given a message, return its line with the newline.
+
+    Raise InvalidArgument where it is longer than `MAX_LINE` or no message of ours.
+    """
+    name = _NAMES.get(type(message))
+    if name is None:
+        raise InvalidArgument('%s is no message to send' % type(message).__name__)
+    fields = {'v': VERSION, 'type': name}
+    fields.update(dataclasses.asdict(_bounded(message)))  # type: ignore[arg-type]
+    line = json.dumps(fields, separators=(',', ':')).encode('ascii') + b'\n'
+    if len(line) > MAX_LINE:
+        raise InvalidArgument('%s message of %d bytes: the bound is %d' % (
+            name, len(line), MAX_LINE))
+    return line
+
+
+def decode(line: bytes) -> Message:
+    """Given one line, with or without its newline, return the message.
+
+    Raise MalformedData, which never quotes the line: it may hold a key.
+    """
+    if len(line) > MAX_LINE:
+        raise MalformedData('line of %d bytes: the bound is %d' % (len(line), MAX_LINE))
+    try:
+        fields = json.loads(line)
+    except (ValueError, RecursionError):
+        raise MalformedData('line of %d bytes is not JSON' % len(line)) from None
+    if not isinstance(fields, dict):
+        raise MalformedData('line is not a JSON object')
+    if fields.get('v') != VERSION:
+        raise MalformedData('protocol version is not %d: manager and worker are of different '
+                            'installations; disable and enable the module' % VERSION)
+    name = fields.get('type')
+    if not isinstance(name, str):
+        raise MalformedData('line has no type')
+    cls = _TYPES.get(name)
+    if cls is None:
+        return Unknown(name[:80])
+    try:
+        return _read(cls, fields)
+    except _Wrong as wrong:
+        raise MalformedData('%s: %s' % (name, wrong)) from None
+
+
+def _read(cls: Type[Any], fields: Mapping[str, Any]) -> Any:
+    values = {}
+    for field in dataclasses.fields(cls):
+        if field.name in fields:
+            try:
+                values[field.name] = field.metadata['reader'](fields[field.name])
+            except _Wrong as wrong:
+                raise _Wrong('%s: %s' % (field.name, wrong)) from None
+        elif (field.default is dataclasses.MISSING
+              and field.default_factory is dataclasses.MISSING):
+            raise _Wrong('%s is missing' % field.name)
+    return cls(**values)
+
+
+def _bounded(message: Message) -> Message:
+    if not isinstance(message, Heartbeat):
+        return message
+    if len(message.images) > IMAGES_PER_HEARTBEAT:
+        raise InvalidArgument('heartbeat of %d images: the bound is %d' % (
+            len(message.images), IMAGES_PER_HEARTBEAT))
+    images = tuple(dataclasses.replace(image, reason=image.reason[:REASON_LENGTH])
+                   for image in message.images)
+    return dataclasses.replace(message, images=images)
