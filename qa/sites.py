@@ -1,0 +1,476 @@
+"""Two (or more) real Ceph clusters on this host, each one monitor, one manager and its OSDs."""
+
+import json
+import os
+import shutil
+import subprocess
+import threading
+import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Optional, Sequence, Union
+
+from rados import Error as RadosError
+from rados import Rados
+
+from qa import ports, processes, siteconf
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+STOCK_MODULES = Path("/usr/share/ceph/mgr")
+PORTS_PER_SITE = 100
+COMMAND_SECONDS = 120
+# Unix sockets have 107 bytes for their path; the longest below the lab is a daemon's own.
+LONGEST_DIRECTORY = 60
+
+
+class LabError(Exception):
+    """The lab cannot do what was asked; the message says what to do."""
+
+
+class CommandFailed(LabError):
+    """A command of a site ended with another exit code than 0.
+
+    `returncode`, `stdout` and `stderr` are those of the command.
+    """
+
+    def __init__(self, argv: Sequence[str], result: "subprocess.CompletedProcess[str]") -> None:
+        self.returncode = result.returncode
+        self.stdout = result.stdout
+        self.stderr = result.stderr
+        said = (result.stderr or result.stdout).strip()
+        super().__init__(f"{' '.join(argv)}: exit code {result.returncode}: {said}")
+
+
+class Site:
+    """One cluster of a lab."""
+
+    def __init__(self, lab: Path, name: str, port: int, settings: "Settings") -> None:
+        self.lab = lab
+        self.name = name
+        self.directory = lab / name
+        self.conf = str(self.directory / "ceph.conf")
+        self.port = port
+        self.cancelled = threading.Event()
+        self._settings = settings
+
+    # Commands
+
+    def run(
+        self, *argv: str, input: Union[str, bytes, None] = None
+    ) -> "subprocess.CompletedProcess[str]":
+        """Run a program of Ceph against this site; its exit code is for the caller to judge."""
+        text = input.decode() if isinstance(input, bytes) else input
+        return subprocess.run(
+            [argv[0], "-c", self.conf, *argv[1:]],
+            input=text,
+            stdin=subprocess.DEVNULL if text is None else None,
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_SECONDS,
+        )
+
+    def ceph(self, *args: str, input: Union[str, bytes, None] = None, check: bool = True) -> str:
+        """Run `ceph ...` and return its stdout. Raise CommandFailed when it fails and `check`."""
+        return self._checked("ceph", args, input, check)
+
+    def rbd(self, *args: str, input: Union[str, bytes, None] = None, check: bool = True) -> str:
+        """Run `rbd ...` and return its stdout. Raise CommandFailed when it fails and `check`."""
+        return self._checked("rbd", args, input, check)
+
+    def ceph_json(self, *args: str) -> Any:
+        """Run `ceph ... --format json` and return what it says."""
+        return json.loads(self.ceph(*args, "--format", "json"))
+
+    def rbd_json(self, *args: str) -> Any:
+        """Run `rbd ... --format json` and return what it says."""
+        return json.loads(self.rbd(*args, "--format", "json"))
+
+    def rados(self, name: str = "client.admin") -> Rados:
+        """Return a connection to this site, for the caller to shut down."""
+        cluster = Rados(conffile=self.conf, name=name)
+        cluster.connect(timeout=30)
+        return cluster
+
+    def create_pool(self, name: str) -> None:
+        """Create a pool of eight placement groups and make it ready for RBD."""
+        self.ceph("osd", "pool", "create", name, "8")
+        self.rbd("pool", "init", name)
+
+    def osd_counters(self) -> Dict[str, int]:
+        """Return the operations and bytes that all OSDs together have served since they started."""
+        names = ("op", "op_r", "op_w", "op_in_bytes", "op_out_bytes")
+        total = dict.fromkeys(names, 0)
+        for osd in range(self._settings.osds):
+            dump = json.loads(self.ceph("tell", f"osd.{osd}", "perf", "dump", "osd"))["osd"]
+            for name in names:
+                total[name] += dump[name]
+        return total
+
+    # Daemons
+
+    def start_mgr(self) -> None:
+        """Start the manager; it answers once `wait_ready` returns."""
+        self._start("mgr.x", "ceph-mgr", "-i", "x")
+
+    def stop_mgr(self) -> None:
+        """Ask the manager to end and wait until it has."""
+        self._stop("mgr.x")
+
+    def kill_mgr(self) -> int:
+        """Kill the manager outright (SIGKILL); return the pid that it had."""
+        return self._kill("mgr.x")
+
+    def restart_osd(self, osd: int = 0) -> None:
+        """Stop an OSD, start it and wait until the cluster is healthy again."""
+        self._stop(f"osd.{osd}")
+        self._start_osd(osd)
+        self.wait_ready()
+
+    def start_rbd_mirror(self, id: str) -> int:
+        """Start Ceph's own rbd-mirror daemon as client.rbd-mirror.ID and return its pid."""
+        name = f"client.rbd-mirror.{id}"
+        keyring = self.directory / "keyrings" / f"{name}.keyring"
+        caps = ("mon", "profile rbd-mirror", "osd", "profile rbd")
+        keyring.write_text(self.ceph("auth", "get-or-create", name, *caps))
+        log, run = self.directory / "log", self.directory / "run"
+        self._start(
+            name,
+            "rbd-mirror",
+            "-n",
+            name,
+            f"--log-file={log}/{name}.log",
+            f"--admin-socket={run}/{name}.asok",
+            f"--pid-file={run}/{name}.pid",
+        )
+        return self.pid(name)
+
+    def stop_rbd_mirror(self, id: str) -> None:
+        """Ask the rbd-mirror daemon to end and wait until it has."""
+        self._stop(f"client.rbd-mirror.{id}")
+
+    def kill_rbd_mirror(self, id: str) -> int:
+        """Kill the rbd-mirror daemon outright; return the pid that it had."""
+        return self._kill(f"client.rbd-mirror.{id}")
+
+    def pid(self, daemon: str) -> int:
+        """Return the pid of `mon.a`, `mgr.x`, `osd.0` or a client's daemon.
+
+        Raise LabError when it does not run.
+        """
+        pid = processes.read_pid(self.directory / "run" / f"{daemon}.pid")
+        if pid is None or not processes.belongs_to(pid, self.lab):
+            raise LabError(f"{self.name}: {daemon} does not run; see {self.directory}/log")
+        return pid
+
+    def wait_ready(self, seconds: float = 60.0) -> None:
+        """Wait until the cluster is healthy with all its daemons.
+
+        Raise LabError, saying what is wrong, when it is not within `seconds`.
+        """
+        wrong = self._what_is_wrong()
+        deadline = time.monotonic() + seconds
+        while wrong:
+            if self.cancelled.is_set():
+                raise LabError(f"{self.name}: given up")
+            if time.monotonic() > deadline:
+                raise LabError(f"{self.name} is not ready after {seconds:.0f} s: {wrong}")
+            time.sleep(0.3)
+            wrong = self._what_is_wrong()
+
+    def up(self) -> None:
+        """Make the cluster and start it; return when it is ready."""
+        for folder in ("log", "run", "crash", "keyrings", "mon.a", "mgr.x"):
+            (self.directory / folder).mkdir(parents=True)
+        fsid = str(uuid.uuid4())
+        Path(self.conf).write_text(
+            siteconf.render(
+                self.directory, fsid, self.port, PORTS_PER_SITE, self._settings.memstore
+            )
+        )
+        self._link_modules()
+        self._make_keys()
+        self._make_monitor(fsid)
+        self._start("mon.a", "ceph-mon", "-i", "a")
+        if self._settings.mgr:
+            self.start_mgr()
+        for osd in range(self._settings.osds):
+            self._make_osd(osd)
+            self._start_osd(osd)
+        if self._settings.module:
+            self.ceph("mgr", "module", "enable", "mirror_mgr", "--force")
+        self.wait_ready()
+
+    def _checked(
+        self, program: str, args: Sequence[str], input: Union[str, bytes, None], check: bool
+    ) -> str:
+        result = self.run(program, *args, input=input)
+        if check and result.returncode:
+            raise CommandFailed((program, *args), result)
+        return result.stdout
+
+    def _link_modules(self) -> None:
+        modules = self.directory / "modules"
+        modules.mkdir()
+        for entry in STOCK_MODULES.iterdir():
+            (modules / entry.name).symlink_to(entry)
+        if self._settings.module:
+            (modules / "mirror_mgr").symlink_to(REPOSITORY / "mirror_mgr")
+
+    def _make_keys(self) -> None:
+        """Make all keys up front; the monitor takes them over when it is made."""
+        everything = ("mon", "allow *", "osd", "allow *", "mgr", "allow *", "mds", "allow *")
+        keys = {
+            "mon.": ("mon", "allow *"),
+            "client.admin": everything,
+            "mgr.x": ("mon", "allow profile mgr", "osd", "allow *", "mds", "allow *"),
+        }
+        for osd in range(self._settings.osds):
+            keys[f"osd.{osd}"] = (
+                *("mon", "allow profile osd", "mgr", "allow profile osd", "osd", "allow *"),
+            )
+        first = self.directory / "keyrings" / "first.keyring"
+        for name, caps in keys.items():
+            keyring = self.directory / "keyrings" / f"{name}.keyring"
+            options = [word for kind, cap in _pairs(caps) for word in ("--cap", kind, cap)]
+            self._tool(
+                "ceph-authtool", "--create-keyring", str(keyring), "--gen-key", "-n", name, *options
+            )
+            with open(first, "a") as file:
+                file.write(keyring.read_text())
+
+    def _make_monitor(self, fsid: str) -> None:
+        monmap = str(self.directory / "monmap")
+        address = f"[v2:127.0.0.1:{self.port},v1:127.0.0.1:{self.port + 1}]"
+        self._tool("monmaptool", "--create", "--fsid", fsid, "--addv", "a", address, monmap)
+        keyring = str(self.directory / "keyrings" / "first.keyring")
+        self._tool(
+            "ceph-mon", "-c", self.conf, "--mkfs", "-i", "a", "--monmap", monmap, "--keyring", keyring
+        )
+
+    def _make_osd(self, osd: int) -> None:
+        identity = str(uuid.uuid4())
+        given = self.ceph("osd", "new", identity).strip()
+        if given != str(osd):
+            raise LabError(f"{self.name}: the monitor calls OSD {osd} {given}")
+        (self.directory / f"osd.{osd}").mkdir()
+        self._tool("ceph-osd", "-c", self.conf, "-i", str(osd), "--mkfs", "--osd-uuid", identity)
+
+    def _start_osd(self, osd: int) -> None:
+        self._start(f"osd.{osd}", "ceph-osd", "-i", str(osd))
+
+    def _tool(self, *argv: str, environment: Optional[Dict[str, str]] = None) -> None:
+        if self.cancelled.is_set():
+            raise LabError(f"{self.name}: given up")
+        # Not pipes: a daemon's child holds them open for as long as it lives.
+        with open(self.directory / "log" / "start.log", "a+") as log:
+            start = log.tell()
+            code = subprocess.run(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                timeout=COMMAND_SECONDS,
+                env=environment,
+            ).returncode
+            if code:
+                log.seek(start)
+                raise LabError(f"{self.name}: {argv[0]}: exit code {code}: {log.read().strip()}")
+
+    def _start(self, daemon: str, program: str, *args: str) -> None:
+        """Start a daemon of Ceph, which goes to the background by itself and writes its pid."""
+        (self.directory / "run" / f"{daemon}.pid").unlink(missing_ok=True)
+        # The C++ daemon reads the conf once more for each pool and finds it only this way.
+        environment = {**processes.member_environment(self.lab), "CEPH_CONF": self.conf}
+        self._tool(program, "-c", self.conf, *args, environment=environment)
+        deadline = time.monotonic() + 10
+        pid_file = self.directory / "run" / f"{daemon}.pid"
+        while processes.read_pid(pid_file) is None:
+            if time.monotonic() > deadline:
+                raise LabError(f"{self.name}: {daemon} did not start; see {self.directory}/log")
+            time.sleep(0.02)
+
+    def _stop(self, daemon: str) -> None:
+        processes.end([self.pid(daemon)])
+
+    def _kill(self, daemon: str) -> int:
+        pid = self.pid(daemon)
+        processes.kill(pid)
+        return pid
+
+    def _what_is_wrong(self) -> str:
+        """Return why the cluster is not ready yet, or nothing."""
+        cluster = self.rados()
+        try:
+            status = _answer(cluster.mon_command, {"prefix": "status"})
+            osds = status["osdmap"]["num_up_osds"]
+            if osds < self._settings.osds:
+                return f"{osds} of {self._settings.osds} OSDs are up"
+            if not self._settings.mgr:
+                return ""
+            if not status["mgrmap"]["available"]:
+                return "the manager is not active"
+            if status["health"]["status"] != "HEALTH_OK":
+                checks = status["health"]["checks"].items()
+                return "; ".join(f"{code}: {c['summary']['message']}" for code, c in checks)
+            if self._settings.module and not self._offers_commands(cluster):
+                return "the manager does not know the rbd-mirror commands"
+            return ""
+        except RadosError as error:
+            return str(error)
+        finally:
+            cluster.shutdown()
+
+    @staticmethod
+    def _offers_commands(cluster: Rados) -> bool:
+        table = _answer(cluster.mgr_command, {"prefix": "get_command_descriptions"})
+        return any(entry["sig"][0] == "rbd-mirror" for entry in table.values())
+
+
+class Settings:
+    """What a lab is made of; kept in its directory, for those who attach to it."""
+
+    def __init__(
+        self, sites: Sequence[str], base_port: int, memstore: bool, osds: int, mgr: bool, module: bool
+    ) -> None:
+        self.sites = list(sites)
+        self.base_port = base_port
+        self.memstore = memstore
+        self.osds = osds
+        self.mgr = mgr
+        self.module = module
+
+    @classmethod
+    def load(cls, path: Path) -> "Settings":
+        """Read what `save` wrote."""
+        return cls(**json.loads(path.read_text()))
+
+    def save(self, path: Path) -> None:
+        """Write the settings as JSON."""
+        path.write_text(json.dumps(vars(self), indent=4) + "\n")
+
+
+class Lab:
+    """Real clusters in one directory and on ports of their own.
+
+    `directory` must be missing, empty, or hold a lab that is down. Without `base_port` a free range
+    is found. `mgr=False` leaves the managers out, `module=False` only our module. As a context
+    manager a lab is up inside and gone afterwards.
+    """
+
+    def __init__(
+        self,
+        directory: Union[str, Path],
+        base_port: Optional[int] = None,
+        sites: Sequence[str] = ("site-a", "site-b"),
+        memstore: bool = False,
+        osds: int = 1,
+        mgr: bool = True,
+        module: bool = True,
+    ) -> None:
+        self.directory = Path(directory).resolve()
+        if len(os.fsencode(self.directory)) > LONGEST_DIRECTORY:
+            raise LabError(
+                f"{self.directory}: too long for the sockets in it; use a directory whose name "
+                f"has at most {LONGEST_DIRECTORY} bytes"
+            )
+        module = module and mgr and (REPOSITORY / "mirror_mgr" / "module.py").exists()
+        self._settings = Settings(sites, base_port or 0, memstore, osds, mgr, module)
+        self.sites: Dict[str, Site] = {}
+
+    @classmethod
+    def attach(cls, directory: Union[str, Path]) -> "Lab":
+        """Return the lab that somebody else has brought up in the directory."""
+        lab = cls(directory)
+        if not lab._settings_path.exists():
+            raise LabError(f"{lab.directory}: there is no lab; bring one up with qa/lab up")
+        lab._settings = Settings.load(lab._settings_path)
+        lab._make_sites()
+        return lab
+
+    def up(self) -> None:
+        """Bring all sites up at once. Whatever goes wrong, nothing is left running."""
+        self._prepare_directory()
+        try:
+            if not self._settings.base_port:
+                count = PORTS_PER_SITE * len(self._settings.sites)
+                self._settings.base_port = ports.claim(self.directory, count)
+            self._settings.save(self._settings_path)
+            self._make_sites()
+            self._start_sites()
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> List[int]:
+        """End all processes of the lab, keep its files; return the pids that had to be sought.
+
+        Daemons end on request. What still lives after that (a worker that outlived its manager) is
+        killed and returned.
+        """
+        processes.end(self._daemon_pids())
+        survivors = processes.members(self.directory)
+        processes.end(survivors, seconds=0)
+        ports.release(self.directory)
+        return survivors
+
+    def down(self) -> List[int]:
+        """End all processes of the lab and remove its files; return what `stop` does."""
+        survivors = self.stop()
+        shutil.rmtree(self.directory, ignore_errors=True)
+        return survivors
+
+    def running(self) -> List[int]:
+        """Return the pids of the lab's processes."""
+        return processes.members(self.directory)
+
+    def __enter__(self) -> "Lab":
+        self.up()
+        return self
+
+    def __exit__(self, *exc_info: Any) -> None:
+        self.down()
+
+    @property
+    def _settings_path(self) -> Path:
+        return self.directory / "lab.json"
+
+    def _make_sites(self) -> None:
+        for number, name in enumerate(self._settings.sites):
+            port = self._settings.base_port + number * PORTS_PER_SITE
+            self.sites[name] = Site(self.directory, name, port, self._settings)
+
+    def _prepare_directory(self) -> None:
+        if self.running():
+            raise LabError(f"{self.directory}: a lab is up here already; qa/lab down ends it")
+        if self._settings_path.exists():
+            shutil.rmtree(self.directory)
+        self.directory.mkdir(parents=True, exist_ok=True)
+        if any(self.directory.iterdir()):
+            raise LabError(f"{self.directory}: not empty and not a lab; choose another directory")
+
+    def _start_sites(self) -> None:
+        with ThreadPoolExecutor(len(self.sites)) as pool:
+            starts = [pool.submit(site.up) for site in self.sites.values()]
+            try:
+                for start in starts:
+                    start.result()
+            except BaseException:
+                for site in self.sites.values():
+                    site.cancelled.set()
+                raise
+
+    def _daemon_pids(self) -> List[int]:
+        pids = (processes.read_pid(path) for path in self.directory.glob("*/run/*.pid"))
+        return [pid for pid in pids if pid and processes.belongs_to(pid, self.directory)]
+
+
+def _pairs(words: Sequence[str]) -> List[Sequence[str]]:
+    return [words[i : i + 2] for i in range(0, len(words), 2)]
+
+
+def _answer(command: Callable[..., Any], request: Dict[str, str]) -> Any:
+    code, out, message = command(json.dumps({**request, "format": "json"}), b"", timeout=10)
+    if code:
+        raise RadosError(message or os.strerror(-code))
+    return json.loads(out)
