@@ -1,0 +1,131 @@
+"""One connection to one site, with its calls handed to the asyncio loop."""
+
+import asyncio
+import json
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Callable, Dict, Mapping, Optional, Tuple, TypeVar
+
+import rados
+
+from ..errors import NotReady, from_errno
+from .faults import translate
+from .pool import Pool
+
+T = TypeVar("T")
+
+# Threads only wait here (monitor commits, librbd): many are cheap, and monitors batch what arrives together.
+_THREADS = 96
+
+
+class Connection:
+    """A RADOS client of one site.
+
+    `name` is what messages call the site.  A connection that was blocklisted raises
+    :class:`~mirror_mgr.errors.Fenced` from then on and is to be replaced by a new one.
+    """
+
+    def __init__(self, cluster: "rados.Rados", name: str) -> None:
+        self.cluster = cluster
+        self.name = name
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix=f"{name}-call")
+        self._pools: Dict[Tuple[int, str], Pool] = {}
+
+    @classmethod
+    def connect(cls, name: str, entity: str, conffile: Optional[str] = None,
+                conf: Optional[Mapping[str, str]] = None,
+                ceph_args: Tuple[str, ...] = ()) -> "Connection":
+        """Connect as `entity` ("client.x"); blocking.
+
+        `conffile` is a path, or None for no file at all; `conf` are options that win over it;
+        `ceph_args` are Ceph's common command line options.  Raise a MirrorError that names the
+        site when it can't be reached within `client_mount_timeout`.
+        """
+        try:
+            cluster = rados.Rados(name=entity, conffile=conffile)
+            if ceph_args:
+                cluster.conf_parse_argv(list(ceph_args))
+            for key, value in (conf or {}).items():
+                cluster.conf_set(key, value)
+            cluster.connect()
+        except (rados.Error, OSError, ValueError) as error:
+            raise translate(error, f"site {name!r}: can't connect as {entity}; check its monitors, "
+                                   "network and the user's key") from None
+        return cls(cluster, name)
+
+    @property
+    def instance_id(self) -> int:
+        return int(self.cluster.get_instance_id())
+
+    @property
+    def address(self) -> str:
+        """The address as a blocklist names it: "127.0.0.1:0/1234567"."""
+        return blocklist_address(self.cluster.get_addrs())
+
+    @property
+    def fsid(self) -> str:
+        return str(self.cluster.get_fsid())
+
+    def conf_get(self, option: str) -> str:
+        return str(self.cluster.conf_get(option) or "")
+
+    async def run(self, function: Callable[..., T], *args: Any) -> T:
+        """Run a blocking call of librados or librbd in a thread and translate its errors."""
+        try:
+            return await asyncio.get_running_loop().run_in_executor(
+                self._threads, lambda: function(*args))
+        except (rados.Error, OSError) as error:
+            raise translate(error, f"site {self.name!r}") from error
+        except RuntimeError as error:
+            raise NotReady(f"site {self.name!r}: connection is closed") from error
+
+    def pool(self, pool_id: int, namespace: str = "") -> Pool:
+        """The pool with this id, in `namespace`; raise NotFound if there is none."""
+        key = (pool_id, namespace)
+        if key not in self._pools:
+            try:
+                ioctx = self.cluster.open_ioctx2(pool_id)
+            except rados.Error as error:
+                raise translate(error, f"site {self.name!r}: pool with id {pool_id}") from None
+            ioctx.set_namespace(namespace)
+            self._pools[key] = Pool(self, ioctx)
+        return self._pools[key]
+
+    def pool_id(self, name: str) -> Optional[int]:
+        found = self.cluster.pool_lookup(name)
+        return None if found is None else int(found)
+
+    def pool_name(self, pool_id: int) -> Optional[str]:
+        return self.cluster.pool_reverse_lookup(pool_id)
+
+    async def pool_names(self) -> Dict[int, str]:
+        """All pools of the site, by id."""
+        listed = json.loads(await self.mon_command({"prefix": "osd lspools", "format": "json"}))
+        return {entry["poolnum"]: entry["poolname"] for entry in listed}
+
+    async def mon_command(self, command: Mapping[str, Any]) -> bytes:
+        """Run a monitor command; return its output, raise by its errno."""
+        code, out, text = await self.run(
+            self.cluster.mon_command, json.dumps(dict(command)), b"")
+        if code:
+            raise from_errno(code, f"site {self.name!r}: {command['prefix']}: {text}")
+        return bytes(out)
+
+    async def blocklist(self, address: str, seconds: int = 3600) -> None:
+        """Have the OSDs refuse this client address, so that nothing of its can land later."""
+        await self.mon_command({"prefix": "osd blocklist", "blocklistop": "add",
+                                "addr": address, "expire": float(seconds)})
+        await self.run(self.cluster.wait_for_latest_osdmap)
+
+    def close(self) -> None:
+        """Close every pool and the connection; blocking.  What is in flight is waited for."""
+        for pool in self._pools.values():
+            pool.close()
+        self._pools.clear()
+        self._threads.shutdown(wait=True)
+        self.cluster.shutdown()
+
+
+def blocklist_address(addresses: str) -> str:
+    """Given librados' own addresses ("[v2:1.2.3.4:0/5,v1:1.2.3.4:0/5]"), return "1.2.3.4:0/5"."""
+    first = addresses.strip("[]").split(",")[0]
+    return first.split(":", 1)[1] if first[:3] in ("v1:", "v2:") else first

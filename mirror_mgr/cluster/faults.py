@@ -1,0 +1,21 @@
+"""librados' and librbd's failures as errors of our tree."""
+
+import os
+
+from ..errors import ClusterError, MirrorError, from_errno
+
+
+def translate(error: Exception, what: str) -> MirrorError:
+    """Given what librados or librbd raised while doing `what`, return the error to raise."""
+    if isinstance(error, MirrorError):
+        return error
+    number = getattr(error, "errno", None)
+    if isinstance(number, int):
+        reason = getattr(error, "strerror", None) or str(error)
+        return from_errno(number, f"{what}: {reason}")
+    return ClusterError(f"{what}: {error}")
+
+
+def failed(code: int, what: str) -> MirrorError:
+    """Given a negative return value of `what`, return the error to raise."""
+    return from_errno(code, f"{what}: {os.strerror(-code)}")

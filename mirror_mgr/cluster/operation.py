@@ -1,0 +1,63 @@
+"""One atomic change of one RADOS object."""
+
+from typing import List
+
+import rados
+
+from ..errors import InvalidArgument
+from ..wire.cls import Call
+
+_CREATE_EXCLUSIVE = rados.LIBRADOS_CREATE_EXCLUSIVE
+_CREATE_IDEMPOTENT = rados.LIBRADOS_CREATE_IDEMPOTENT
+
+
+class Operation:
+    """Steps that the OSD applies to an object all together or not at all.
+
+    cls calls of one operation all see the object as it was before it.
+    """
+
+    def __init__(self) -> None:
+        self._steps: List[object] = []
+        self.op = rados.WriteOp()
+        self.op.__enter__()
+
+    def create(self, exclusive: bool = False) -> "Operation":
+        self.op.new(_CREATE_EXCLUSIVE if exclusive else _CREATE_IDEMPOTENT)
+        return self
+
+    def write(self, offset: int, data: bytes) -> "Operation":
+        self.op.write(data, offset)
+        return self
+
+    def write_full(self, data: bytes) -> "Operation":
+        self.op.write_full(data)
+        return self
+
+    def zero(self, offset: int, length: int) -> "Operation":
+        """Free a range.  A zero of no bytes would abort the OSD, hence the check."""
+        if length <= 0:
+            raise InvalidArgument(f"zero of {length} bytes at {offset}: a length is needed")
+        # python-rados hands the two on in the wrong order (see self_test_zero).
+        self.op.zero(length, offset)
+        return self
+
+    def truncate(self, size: int) -> "Operation":
+        self.op.truncate(size)
+        return self
+
+    def remove(self) -> "Operation":
+        self.op.remove()
+        return self
+
+    def call(self, call: Call) -> "Operation":
+        self.op.execute(*call)
+        return self
+
+    def expect_omap(self, key: str, value: bytes) -> "Operation":
+        """Let the whole operation fail with ECANCELED unless this omap value is there."""
+        self.op.omap_cmp(key, value, rados.LIBRADOS_CMPXATTR_OP_EQ)
+        return self
+
+    def release(self) -> None:
+        self.op.__exit__(None, None, None)

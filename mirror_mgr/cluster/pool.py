@@ -1,0 +1,244 @@
+"""One pool and namespace of a site: object reads, writes, cls calls, watches."""
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, Sequence
+
+import rados
+
+from ..errors import Fenced, MirrorError, NotFound
+from ..wire.cls import Call
+from .faults import failed, translate
+from .operation import Operation
+
+if TYPE_CHECKING:
+    from .connection import Connection
+
+_OMAP_PAGE = 1024  # osd_max_omap_entries_per_request
+_SMALL_REPLY = 8192
+
+WatchCallback = Callable[[bytes], None]
+
+
+class Watch:
+    """A registered watch; `handle` is the number that a lock cookie names.
+
+    `lost` is called, on the loop, when the OSD no longer knows the watch.
+    """
+
+    def __init__(self, pool: "Pool", oid: str, watch: Any) -> None:
+        self._pool = pool
+        self._watch = watch
+        self.oid = oid
+
+    @property
+    def handle(self) -> int:
+        return int(self._watch.get_id())
+
+    def confirmed_ms_ago(self) -> float:
+        """Milliseconds since the OSD last confirmed the watch; infinity when it is lost."""
+        try:
+            return float(self._watch.check())
+        except (rados.Error, OSError):
+            return float("inf")
+
+    async def close(self) -> None:
+        """End the watch; one that is gone already, or whose site is, is no error."""
+        try:
+            await self._pool.connection.run(self._watch.close)
+        except MirrorError:
+            pass
+
+
+class Pool:
+    """Asynchronous calls on one ioctx.
+
+    An ioctx has one read snapshot and one snapshot context: :meth:`at_snapshot` and
+    :meth:`with_snap_context` give further Pools of the same pool and namespace.
+    """
+
+    def __init__(self, connection: "Connection", ioctx: "rados.Ioctx") -> None:
+        self.connection = connection
+        self.ioctx = ioctx
+
+    @property
+    def pool_id(self) -> int:
+        return int(self.ioctx.get_pool_id())
+
+    @property
+    def namespace(self) -> str:
+        return str(self.ioctx.get_namespace())
+
+    def fork(self) -> "Pool":
+        """The same pool and namespace over an ioctx of its own; close it after use."""
+        ioctx = self.connection.cluster.open_ioctx2(self.pool_id)
+        ioctx.set_namespace(self.namespace)
+        return Pool(self.connection, ioctx)
+
+    def at_snapshot(self, snap_id: int) -> "Pool":
+        """Like :meth:`fork`, reading the objects as they are at this self-managed snapshot."""
+        pool = self.fork()
+        pool.ioctx.set_read(snap_id)
+        return pool
+
+    def with_snap_context(self, snap_ids: Sequence[int]) -> "Pool":
+        """Like :meth:`fork`, writing with these self-managed snapshots (in any order)."""
+        pool = self.fork()
+        pool.ioctx.set_self_managed_snap_write(sorted(snap_ids, reverse=True))
+        return pool
+
+    def close(self) -> None:
+        self.ioctx.close()
+
+    async def read(self, oid: str, length: int, offset: int = 0) -> Optional[bytes]:
+        """Up to `length` bytes of the object, or None if it does not exist."""
+        code, data = await self._aio(
+            lambda done: self.ioctx.aio_read(oid, length, offset, done))
+        if code == -2:
+            return None
+        self._check(code, "read", oid)
+        return bytes(data) if data is not None else b""
+
+    async def stat(self, oid: str) -> Optional[int]:
+        """The object's size in bytes, or None if it does not exist."""
+        code, size = await self._aio(lambda done: self.ioctx.aio_stat(
+            oid, lambda completion, size, mtime: done(completion, size)))
+        if code == -2:
+            return None
+        self._check(code, "stat", oid)
+        return int(size)
+
+    async def call(self, oid: str, call: Call, reply: int = _SMALL_REPLY) -> bytes:
+        """Run a cls method; `reply` bounds the size of its answer in bytes."""
+        code, data = await self._aio(lambda done: self.ioctx.aio_execute(
+            oid, call.cls, call.method, call.data, reply, done))
+        self._check(code, call.method, oid)
+        return bytes(data or b"")
+
+    async def omap(self, oid: str) -> Dict[str, bytes]:
+        """All omap entries of an object; raise NotFound if it does not exist."""
+        found: Dict[str, bytes] = {}
+        after = ""
+        while True:
+            page = await self._omap_page(oid, after)
+            found.update(page)
+            if len(page) < _OMAP_PAGE:
+                return found
+            after = max(page)
+
+    async def _omap_page(self, oid: str, after: str) -> Mapping[str, bytes]:
+        with rados.ReadOpCtx() as op:
+            entries, _ = self.ioctx.get_omap_vals(op, after, "", _OMAP_PAGE)
+            code, _ = await self._aio(
+                lambda done: self.ioctx.operate_aio_read_op(op, oid, done))
+            self._check(code, "omap read", oid)
+            return dict(entries)
+
+    async def operate(self, oid: str, operation: Operation) -> None:
+        """Apply an operation; it is spent afterwards."""
+        try:
+            code, _ = await self._aio(
+                lambda done: self.ioctx.operate_aio_write_op(operation.op, oid, done))
+        finally:
+            operation.release()
+        self._check(code, "write", oid)
+
+    def last_version(self) -> int:
+        """The version of the object that the last call on this ioctx touched.
+
+        Of use only on a fork that one caller uses, one call at a time.
+        """
+        return int(self.ioctx.get_last_version())
+
+    async def remove(self, oid: str) -> bool:
+        """Remove an object; False if there was none."""
+        try:
+            await self.operate(oid, Operation().remove())
+        except NotFound:
+            return False
+        return True
+
+    async def notify(self, oid: str, payload: bytes = b"", timeout_ms: int = 5000) -> None:
+        """Notify the object's watchers; one that does not answer in time is no error.
+
+        `payload` must be ASCII: python-rados takes a str and counts its characters.
+        """
+        try:
+            await self.connection.run(self.ioctx.notify, oid, payload.decode("ascii"), timeout_ms)
+        except Fenced:
+            raise
+        except MirrorError:
+            return
+
+    async def watch(self, oid: str, notified: WatchCallback,
+                    lost: Callable[[], None]) -> Watch:
+        """Watch an object; both callbacks run on the loop."""
+        loop = asyncio.get_running_loop()
+
+        def on_notify(notify_id: int, notifier_id: str, watch_id: int, data: bytes) -> None:
+            _hand_over(loop, notified, bytes(data or b""))
+
+        def on_error(error: int) -> None:
+            _hand_over(loop, lost)
+
+        return Watch(self, oid, await self.connection.run(
+            self.ioctx.watch, oid, on_notify, on_error))
+
+    async def new_snap_ids(self, count: int) -> List[int]:
+        """Allocate self-managed snapshot ids, ascending; each costs a monitor commit."""
+        return sorted(await asyncio.gather(*(
+            self.connection.run(self.ioctx.create_self_managed_snap) for _ in range(count))))
+
+    async def remove_snap_id(self, snap_id: int) -> None:
+        try:
+            await self.connection.run(self.ioctx.remove_self_managed_snap, snap_id)
+        except NotFound:
+            pass
+
+    def _check(self, code: int, verb: str, oid: str) -> None:
+        if code < 0:
+            raise failed(code, f"site {self.connection.name!r}: {verb} of {oid}")
+
+    async def _aio(self, start: Callable[[Callable[..., None]], Any]) -> Any:
+        """Start an aio call and wait for (return value, first datum) on the loop.
+
+        Cancelling the caller does not undo what was sent: the completion is waited for first.
+        """
+        loop = asyncio.get_running_loop()
+        future: "asyncio.Future[Any]" = loop.create_future()
+
+        def done(completion: Any, data: Any = None, *rest: Any) -> None:
+            _hand_over(loop, _resolve, future, (completion.get_return_value(), data))
+
+        try:
+            completion = start(done)
+        except (rados.Error, OSError) as error:
+            raise translate(error, f"site {self.connection.name!r}") from error
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            await _settle(future)
+            raise
+        finally:
+            del completion
+
+
+async def _settle(future: "asyncio.Future[Any]") -> None:
+    while not future.done():
+        try:
+            await asyncio.shield(future)
+        except asyncio.CancelledError:
+            continue
+
+
+def _resolve(future: "asyncio.Future[Any]", result: Any) -> None:
+    if not future.done():
+        future.set_result(result)
+
+
+def _hand_over(loop: asyncio.AbstractEventLoop, function: Callable[..., None], *args: Any) -> None:
+    """Call on the loop from a librados thread; a loop that has ended wants nothing more."""
+    try:
+        loop.call_soon_threadsafe(function, *args)
+    except RuntimeError:
+        pass
+

@@ -1,0 +1,247 @@
+"""What is to be done for one image, from the headers of its two sides.  Pure.
+
+The order of the rules, and which snapshot counts as linked, are those of the C++ daemon
+(rbd::mirror::image_replayer::snapshot::Replayer, Pacific to Tentacle), so that either can carry on
+from what the other left.
+"""
+
+import uuid
+from dataclasses import dataclass, field
+from typing import List, Optional, Tuple, Union
+
+from ..wire.constants import Feature, SnapState
+from ..wire.header import ImageHeader
+from ..wire.snapshot import MirrorNamespace, Snapshot
+
+_MADE_BY_US = uuid.UUID("6d697272-6f72-5f6d-a772-5f736e617073")
+
+
+@dataclass(frozen=True)
+class Link:
+    """Who is who between a local pool and its peer.
+
+    `local_uuid` and `remote_uuid` are the mirror uuids of the two pools, `peer_uuid` is our entry
+    in the remote pool's list of peers.
+    """
+
+    local_uuid: str
+    remote_uuid: str
+    peer_uuid: str
+
+
+@dataclass(frozen=True)
+class Idle:
+    """The copy holds everything that the primary has snapshots of."""
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """Nothing can be copied yet; `reason` says what is missing."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class NeedsSnapshot:
+    """The newest snapshot of the primary carries no peer uuid of ours, so none will ever be synced."""
+
+    snap_id: int
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """Nothing is to be copied in this direction."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Broken:
+    """The two sides do not fit together; only an administrator can decide."""
+
+    reason: str
+    split_brain: bool = False
+
+
+@dataclass(frozen=True)
+class Sync:
+    """Copy from the remote snapshot `start` (0: from nothing) to `end`.
+
+    `base` is the newest complete local mirror snapshot, which stands for `start`.  `resume` is
+    the local snapshot of an interrupted attempt at `end`.  `rebase` says that `base` was not made
+    by us and may show older data than the image holds, so it can't serve as a point to return to.
+    """
+
+    start: int
+    end: Snapshot
+    base: Optional[Snapshot] = None
+    resume: Optional[Snapshot] = None
+    rebase: bool = False
+
+
+Action = Union[Idle, Waiting, NeedsSnapshot, Stopped, Broken, Sync]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The action, and the clean-up that goes before it.
+
+    `drop_local` are local mirror snapshots to remove, `unlink_remote` remote ones that no longer
+    need to wait for us; both ascending.
+    """
+
+    action: Action
+    drop_local: Tuple[Snapshot, ...] = field(default=())
+    unlink_remote: Tuple[Snapshot, ...] = field(default=())
+
+
+def mirror(snapshot: Snapshot) -> MirrorNamespace:
+    """The mirror namespace of a snapshot that is known to be a mirror snapshot."""
+    assert isinstance(snapshot.namespace, MirrorNamespace)
+    return snapshot.namespace
+
+
+def snapshot_name(global_id: str, primary_uuid: str, primary_snap_id: int, verified: bool) -> str:
+    """The name of a mirror snapshot of ours.
+
+    The daemon ends the name in a random uuid.  Ours is derived, so that any later worker can tell
+    who made the snapshot, and whether the copy beneath it is free of what a daemon left there.
+    """
+    seed = f"{global_id}/{primary_uuid}/{primary_snap_id}/{'verified' if verified else 'inherited'}"
+    return f".mirror.non_primary.{global_id}.{uuid.uuid5(_MADE_BY_US, seed)}"
+
+
+def made_by_us(global_id: str, snapshot: Snapshot) -> Optional[bool]:
+    """None if a daemon made this snapshot; else whether the copy beneath it is verified."""
+    ns = mirror(snapshot)
+    for verified in (True, False):
+        if snapshot.name == snapshot_name(global_id, ns.primary_mirror_uuid, ns.primary_snap_id,
+                                          verified):
+            return verified
+    return None
+
+
+def plan(global_id: str, local: Optional[ImageHeader], remote: ImageHeader, link: Link) -> Plan:
+    """Given the headers of both sides (`local` None: no copy yet), return what is to be done."""
+    if local is None:
+        return Plan(_first_sync(remote, link))
+    if not local.features & Feature.NON_PRIMARY:
+        return Plan(Stopped("local image is primary"))
+    newest = local.mirror_snapshots[-1] if local.mirror_snapshots else None
+    if newest is not None:
+        stranger = _not_ours_to_replay(newest, link)
+        if stranger is not None:
+            return Plan(stranger)
+    return _plan_copy(global_id, local, remote, link)
+
+
+def _not_ours_to_replay(newest: Snapshot, link: Link) -> Optional[Action]:
+    ns = mirror(newest)
+    if ns.state == SnapState.PRIMARY:
+        return Stopped("force promoted")
+    if ns.is_non_primary and not ns.primary_mirror_uuid:
+        return Stopped("force promoted")
+    if ns.is_non_primary and ns.primary_mirror_uuid != link.remote_uuid:
+        return Broken("local image linked to unknown peer")
+    return None
+
+
+def _plan_copy(global_id: str, local: ImageHeader, remote: ImageHeader, link: Link) -> Plan:
+    base, unfinished = _base_and_unfinished(local)
+    start = _start(base, remote, link)
+    if isinstance(start, (Broken, Stopped)):
+        return Plan(start)
+    unlink = tuple(s for s in remote.mirror_snapshots
+                   if s.id < start and mirror(s).is_primary and link.peer_uuid in mirror(s).peer_uuids)
+    drop = [s for s in local.mirror_snapshots if base is not None and s.id < base.id
+            and mirror(s).is_non_primary and not mirror(s).peer_uuids]
+    end = _end(remote, start, link, unfinished)
+    resume = None
+    for snapshot in unfinished:
+        if isinstance(end, Snapshot) and _can_resume(global_id, snapshot, end, base):
+            resume = snapshot
+        else:
+            drop.append(snapshot)
+    action = end if not isinstance(end, Snapshot) else Sync(
+        start, end, base, resume,
+        rebase=base is not None and resume is None and mirror(base).is_non_primary
+        and made_by_us(global_id, base) is None)
+    return Plan(action, tuple(drop), unlink)
+
+
+def _base_and_unfinished(local: ImageHeader) -> Tuple[Optional[Snapshot], List[Snapshot]]:
+    base: Optional[Snapshot] = None
+    unfinished: List[Snapshot] = []
+    for snapshot in local.mirror_snapshots:
+        if mirror(snapshot).complete:
+            base = snapshot
+            unfinished = []
+        elif mirror(snapshot).is_non_primary:
+            unfinished.append(snapshot)
+    return base, unfinished
+
+
+def _start(base: Optional[Snapshot], remote: ImageHeader,
+           link: Link) -> Union[int, Broken, Stopped]:
+    """The remote snapshot that `base` equals; 0 for none."""
+    if base is None:
+        return 0
+    ns = mirror(base)
+    if ns.is_non_primary:
+        if remote.snapshot(ns.primary_snap_id) is None:
+            return Broken("split-brain: the remote image no longer has the snapshot that both "
+                          "sides shared last", split_brain=True)
+        return ns.primary_snap_id
+    for snapshot in remote.mirror_snapshots:
+        theirs = mirror(snapshot)
+        if (theirs.state == SnapState.NON_PRIMARY_DEMOTED
+                and theirs.primary_mirror_uuid == link.local_uuid
+                and theirs.primary_snap_id == base.id):
+            return snapshot.id if theirs.complete else Stopped("remote image is not primary")
+    if remote.features & Feature.NON_PRIMARY:
+        return Stopped("remote image is not primary")
+    return Broken("split-brain: the remote image was promoted without the last changes made here",
+                  split_brain=True)
+
+
+def _end(remote: ImageHeader, start: int, link: Link,
+         unfinished: List[Snapshot]) -> Union[Snapshot, Action]:
+    """The remote snapshot to copy next, or why there is none.
+
+    That is the one an interrupted attempt was at, else the newest: those in between are part of it.
+    """
+    later = [s for s in remote.mirror_snapshots if s.id > start and mirror(s).is_primary]
+    linked = [s for s in later if link.peer_uuid in mirror(s).peer_uuids and mirror(s).complete]
+    for snapshot in unfinished:
+        for candidate in linked:
+            if candidate.id == mirror(snapshot).primary_snap_id:
+                return candidate
+    if linked:
+        return linked[-1]
+    if remote.features & Feature.NON_PRIMARY:
+        newest = remote.mirror_snapshots[-1] if remote.mirror_snapshots else None
+        if newest is not None and mirror(newest).state == SnapState.PRIMARY_DEMOTED:
+            return Stopped("remote image demoted")
+        return Stopped("remote image is not primary")
+    if later and not mirror(later[-1]).complete:
+        return Waiting("the newest mirror snapshot of the remote image is still being made")
+    if later:
+        return NeedsSnapshot(later[-1].id)
+    if start:
+        return Idle()
+    return NeedsSnapshot(0)
+
+
+def _first_sync(remote: ImageHeader, link: Link) -> Action:
+    end = _end(remote, 0, link, [])
+    return Sync(0, end) if isinstance(end, Snapshot) else end
+
+
+def _can_resume(global_id: str, snapshot: Snapshot, end: Snapshot,
+                base: Optional[Snapshot]) -> bool:
+    """A daemon's attempt that recorded no progress may lack the snapshots that go with it."""
+    ns = mirror(snapshot)
+    if ns.primary_snap_id != end.id:
+        return False
+    return (base is None or ns.last_copied_object_number > 0
+            or made_by_us(global_id, snapshot) is not None)
