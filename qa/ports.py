@@ -5,24 +5,29 @@ import json
 import socket
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Iterator
+from typing import Iterator, Optional
+
+from qa.errors import LabError
 
 CLAIMS = Path("/run/lock/mirror_mgr-lab")
 LOWEST = 20000
 
 
-def claim(lab: Path, count: int) -> int:
-    """Reserve `count` free consecutive ports for the lab and return the first.
+def claim(lab: Path, count: int, base: Optional[int] = None) -> int:
+    """Reserve `count` free consecutive ports for the lab, those from `base` on when it is given.
 
-    The range lies below the kernel's ephemeral ports, so that no outgoing connection can take one
-    of them while a daemon restarts. Raise RuntimeError when there is none left.
+    Return the first. The range lies below the kernel's ephemeral ports, so that no outgoing
+    connection can take one of them while a daemon restarts. Raise LabError when they are taken.
     """
+    end = ephemeral_start()
+    candidates = range(LOWEST, end - count, count) if base is None else [base]
     with _claims() as claims:
-        for base in range(LOWEST, ephemeral_start() - count, count):
-            if not _clashes(claims, base, count) and _all_free(base, count):
-                claims[str(lab)] = [base, count]
-                return base
-    raise RuntimeError(f"no {count} free ports in a row between {LOWEST} and {ephemeral_start()}")
+        for first in candidates:
+            if not _clashes(claims, first, count) and _all_free(first, count):
+                claims[str(lab)] = [first, count]
+                return first
+    where = f"between {LOWEST} and {end}" if base is None else f"from {base} on"
+    raise LabError(f"no {count} free ports in a row {where}; end another lab")
 
 
 def release(lab: Path) -> None:
@@ -45,6 +50,8 @@ def _clashes(claims: dict, base: int, count: int) -> bool:
 def _all_free(base: int, count: int) -> bool:
     for port in range(base, base + count):
         with socket.socket() as probe:
+            # Closed connections that still linger there are no hindrance, only a listener is.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind(("", port))
             except OSError:

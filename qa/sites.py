@@ -15,6 +15,7 @@ from rados import Error as RadosError
 from rados import Rados
 
 from qa import ports, processes, siteconf
+from qa.errors import CommandFailed, LabError
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 STOCK_MODULES = Path("/usr/share/ceph/mgr")
@@ -22,24 +23,6 @@ PORTS_PER_SITE = 100
 COMMAND_SECONDS = 120
 # Unix sockets have 107 bytes for their path; the longest below the lab is a daemon's own.
 LONGEST_DIRECTORY = 60
-
-
-class LabError(Exception):
-    """The lab cannot do what was asked; the message says what to do."""
-
-
-class CommandFailed(LabError):
-    """A command of a site ended with another exit code than 0.
-
-    `returncode`, `stdout` and `stderr` are those of the command.
-    """
-
-    def __init__(self, argv: Sequence[str], result: "subprocess.CompletedProcess[str]") -> None:
-        self.returncode = result.returncode
-        self.stdout = result.stdout
-        self.stderr = result.stderr
-        said = (result.stderr or result.stdout).strip()
-        super().__init__(f"{' '.join(argv)}: exit code {result.returncode}: {said}")
 
 
 class Site:
@@ -308,7 +291,7 @@ class Site:
                 return f"{osds} of {self._settings.osds} OSDs are up"
             if not self._settings.mgr:
                 return ""
-            if not status["mgrmap"]["available"]:
+            if not self._is_active(cluster):
                 return "the manager is not active"
             if status["health"]["status"] != "HEALTH_OK":
                 checks = status["health"]["checks"].items()
@@ -320,6 +303,12 @@ class Site:
             return str(error)
         finally:
             cluster.shutdown()
+
+    def _is_active(self, cluster: Rados) -> bool:
+        """Tell whether the manager that runs now is the active one, not one that was killed."""
+        mgrmap = _answer(cluster.mon_command, {"prefix": "mgr dump"})
+        nonces = [address["nonce"] for address in mgrmap["active_addrs"]["addrvec"]]
+        return mgrmap["available"] and self.pid("mgr.x") in nonces
 
     @staticmethod
     def _offers_commands(cluster: Rados) -> bool:
@@ -392,9 +381,9 @@ class Lab:
         """Bring all sites up at once. Whatever goes wrong, nothing is left running."""
         self._prepare_directory()
         try:
-            if not self._settings.base_port:
-                count = PORTS_PER_SITE * len(self._settings.sites)
-                self._settings.base_port = ports.claim(self.directory, count)
+            count = PORTS_PER_SITE * len(self._settings.sites)
+            base = self._settings.base_port or None
+            self._settings.base_port = ports.claim(self.directory, count, base)
             self._settings.save(self._settings_path)
             self._make_sites()
             self._start_sites()
