@@ -1,0 +1,149 @@
+"""What ``rbd_mirroring`` holds: a pool's mode, peers, mirrored images and their statuses.
+
+Formats: ``cls_rbd_types.h`` of release 16 (Octopus to Tentacle write the same).
+"""
+
+from dataclasses import dataclass, field
+from typing import Dict, Mapping, Tuple
+
+from .constants import ImageMode, MirrorImageState, MirrorMode, PeerDirection, StatusState
+from .encoding import Decoder, Encoder
+
+_IMAGE = "image_"
+_PEER = "mirror_peer_"
+
+
+@dataclass(frozen=True)
+class MirrorImage:
+    """``MirrorImage``: one mirrored image."""
+
+    global_id: str
+    state: MirrorImageState
+    mode: ImageMode
+
+    def encode(self) -> bytes:
+        body = Encoder().string(self.global_id).u8(self.state).u8(self.mode)
+        return Encoder().struct(2, 1, body).done()
+
+    @classmethod
+    def decode(cls, source: Decoder) -> "MirrorImage":
+        """Read versions 1 (journal mode only) and 2; raise MalformedData."""
+        version, body = source.struct(2)
+        return cls(
+            global_id=body.string(),
+            state=body.enum(MirrorImageState, body.u8()),
+            mode=body.enum(ImageMode, body.u8()) if version >= 2 else ImageMode.JOURNAL)
+
+
+@dataclass(frozen=True)
+class MirrorPeer:
+    """``MirrorPeer``: the other site.  ``mirror_uuid`` is empty until it has been seen."""
+
+    uuid: str
+    site_name: str
+    client_name: str
+    pool_id: int = -1
+    direction: PeerDirection = PeerDirection.RX_TX
+    mirror_uuid: str = ""
+    last_seen_ns: int = 0
+
+    def encode(self) -> bytes:
+        body = Encoder().string(self.uuid).string(self.site_name).string(self.client_name)
+        body.s64(self.pool_id).u8(self.direction).string(self.mirror_uuid).utime(self.last_seen_ns)
+        return Encoder().struct(2, 1, body).done()
+
+    @classmethod
+    def decode(cls, source: Decoder) -> "MirrorPeer":
+        """Read versions 1 (no direction yet: both ways) and 2; raise MalformedData."""
+        version, body = source.struct(2)
+        names = body.string(), body.string(), body.string(), body.s64()
+        if version < 2:
+            return cls(*names)
+        return cls(*names, body.enum(PeerDirection, body.u8()), body.string(), body.utime())
+
+
+@dataclass(frozen=True)
+class SiteStatus:
+    """``MirrorImageSiteStatus``: what one site says of an image.
+
+    ``mirror_uuid`` is empty for the site's own status and names the writer of a status that was
+    put into the other site's pool.  ``up`` and ``last_update_ns`` are filled in by the OSD.
+    """
+
+    mirror_uuid: str
+    state: StatusState
+    description: str
+    last_update_ns: int = 0
+    up: bool = False
+
+    def encode(self) -> bytes:
+        version = 2 if self.mirror_uuid else 1
+        body = Encoder()
+        if version >= 2:
+            body.string(self.mirror_uuid)
+        body.u8(self.state).string(self.description).utime(self.last_update_ns).boolean(self.up)
+        return Encoder().struct(version, version, body).done()
+
+    @classmethod
+    def decode(cls, source: Decoder) -> "SiteStatus":
+        """Read versions 1 and 2; raise MalformedData."""
+        version, body = source.struct(2)
+        return cls._decode_body(body, version)
+
+    @classmethod
+    def _decode_body(cls, body: Decoder, version: int) -> "SiteStatus":
+        return cls(
+            mirror_uuid=body.string() if version >= 2 else "",
+            state=body.enum(StatusState, body.u8()),
+            description=body.string(),
+            last_update_ns=body.utime(),
+            up=body.boolean())
+
+
+def decode_image_status(source: Decoder) -> Tuple[SiteStatus, ...]:
+    """Read ``MirrorImageStatus``: the own site's status first, if there is one.
+
+    The statuses in it have no frames of their own: the own one has version 1, the rest have the
+    version of the whole.  Raise MalformedData.
+    """
+    version, body = source.struct(2)
+    if version < 2:
+        return (SiteStatus._decode_body(body, 1),)
+    own = body.boolean()
+    statuses = []
+    if own:
+        statuses.append(SiteStatus._decode_body(body, 1))
+    statuses += body.list_(lambda item: SiteStatus._decode_body(item, 2))
+    return tuple(statuses)
+
+
+@dataclass(frozen=True)
+class MirrorPool:
+    """One ``rbd_mirroring`` object, read whole; ``images`` by image id.
+
+    In a namespace only ``mode`` and ``images`` mean something: uuid and peers count in the
+    default namespace alone.
+    """
+
+    mode: MirrorMode = MirrorMode.DISABLED
+    mirror_uuid: str = ""
+    peers: Tuple[MirrorPeer, ...] = ()
+    images: Dict[str, MirrorImage] = field(default_factory=dict, hash=False)
+
+    @classmethod
+    def from_omap(cls, omap: Mapping[str, bytes]) -> "MirrorPool":
+        """Given every key of the object's omap (none when it does not exist), return the pool.
+
+        Raise MalformedData when a value does not decode.
+        """
+        mode = MirrorMode.DISABLED
+        if "mirror_mode" in omap:
+            source = Decoder(omap["mirror_mode"])
+            mode = source.enum(MirrorMode, source.u32())
+        return cls(
+            mode=mode,
+            mirror_uuid=Decoder(omap["mirror_uuid"]).string() if "mirror_uuid" in omap else "",
+            peers=tuple(MirrorPeer.decode(Decoder(omap[key])) for key in sorted(omap)
+                        if key.startswith(_PEER)),
+            images={key[len(_IMAGE):]: MirrorImage.decode(Decoder(omap[key]))
+                    for key in sorted(omap) if key.startswith(_IMAGE)})
