@@ -5,7 +5,7 @@ is not an option of ours goes to librados' conf_parse_argv, which knows all of C
 """
 
 import dataclasses
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence, Set, Tuple
 
 from ..errors import InvalidArgument
 
@@ -31,10 +31,10 @@ Replays the mirrored images of the other site to this one, as the rbd-mirror dae
       --managed           take everything from the manager, on stdin
   -v, --version           print the version
   -h, --help              print this
-      --OPTION VALUE      any option of Ceph, such as --rbd-mirror-... or --keyring FILE
+      --OPTION VALUE      any option of Ceph, such as --keyring FILE
 
-A key is never given here, where every user of the machine can read it: use a keyring or
---keyfile.
+A key is never given here, where every user of the machine can read it: use a
+keyring or --keyfile.
 """
 
 RUN, VERSION, HELP = 'run', 'version', 'help'
@@ -43,13 +43,13 @@ _WITH_VALUE = {
     '-c': 'conf', '--conf': 'conf',
     '--cluster': 'cluster',
     '-n': 'entity', '--name': 'entity',
-    '-i': 'id', '--id': 'id', '--user': 'id',
     '--log-file': 'log_file',
     '--pid-file': 'pid_file',
     '--admin-socket': 'admin_socket',
     '--setuser': 'setuser',
     '--setgroup': 'setgroup',
 }
+_IDS = ('-i', '--id', '--user')
 _FLAGS = {
     '-f': 'foreground', '--foreground': 'foreground',
     '-d': 'debug',
@@ -95,28 +95,7 @@ def parse(argv: Sequence[str]) -> Options:
     Raise InvalidArgument for a word that no option takes, a value that is missing, a name that
     is no client's, and a key.
     """
-    values: Dict[str, str] = {}
-    flags = set()
-    ceph_args: List[str] = []
-    words = list(argv)
-    while words:
-        word = words.pop(0)
-        name, equals, value = _split(word)
-        if name == '--key':
-            raise InvalidArgument('--key: every user of this machine could read it; put it in a '
-                                  'keyring, or in a file named by --keyfile')
-        if name in _WITH_VALUE:
-            values[_WITH_VALUE[name]] = value if equals else _next(name, words)
-        elif name in _FLAGS and not equals:
-            flags.add(_FLAGS[name])
-        elif name in _CEPH_SHORT and not equals:
-            ceph_args += [name, _next(name, words)]
-        elif name.startswith('--') and name != '--':
-            ceph_args.append(word)
-            if not equals and words and not words[0].startswith('-'):
-                ceph_args.append(words.pop(0))
-        else:
-            raise _unexpected(word)
+    values, flags, ceph_args = _sort(list(argv))
     for action in (HELP, VERSION):
         if action in flags:
             return Options(action=action)
@@ -125,10 +104,10 @@ def parse(argv: Sequence[str]) -> Options:
             raise InvalidArgument('--managed: takes everything else from the manager; give no '
                                   'other option')
         return Options(managed=True, foreground=True)
+    _check_entity(values.get('entity', Options.entity))
     return Options(
         foreground=bool(flags & {'foreground', 'debug'}),
         log_to_stderr='debug' in flags,
-        entity=_entity(values.pop('entity', None), values.pop('id', None)),
         ceph_args=tuple(ceph_args),
         **values)  # type: ignore[arg-type]
 
@@ -137,6 +116,38 @@ def refuse_leftovers(rest: Sequence[str]) -> None:
     """Given what conf_parse_argv did not understand, raise InvalidArgument if that is anything."""
     if rest:
         raise _unexpected(rest[0])
+
+
+def _sort(words: List[str]) -> Tuple[Dict[str, str], Set[str], List[str]]:
+    """Given the words, return the fields of Options by name, the flags, and what is Ceph's."""
+    values: Dict[str, str] = {}
+    flags: Set[str] = set()
+    ceph_args: List[str] = []
+    while words:
+        word = words.pop(0)
+        name, equals, value = _split(word)
+        if name == '--key':
+            raise InvalidArgument('--key: every user of this machine could read it; put it in a '
+                                  'keyring, or in a file named by --keyfile')
+        if name in _WITH_VALUE:
+            values[_WITH_VALUE[name]] = value if equals else _next(name, words)
+        elif name in _IDS:
+            values['entity'] = 'client.' + (value if equals else _next(name, words))
+        elif name in _FLAGS and not equals:
+            flags.add(_FLAGS[name])
+        elif name in _CEPH_SHORT:
+            ceph_args += [name, _next(name, words)]
+        elif _is_ceph_option(name):
+            ceph_args.append(word)
+            if not equals and words and not words[0].startswith('-'):
+                ceph_args.append(words.pop(0))
+        else:
+            raise _unexpected(word)
+    return values, flags, ceph_args
+
+
+def _is_ceph_option(name: str) -> bool:
+    return len(name) > 2 and name.startswith('--') and name not in _FLAGS
 
 
 def _unexpected(word: str) -> InvalidArgument:
@@ -157,10 +168,7 @@ def _next(name: str, words: List[str]) -> str:
     return words.pop(0)
 
 
-def _entity(name: Optional[str], ident: Optional[str]) -> str:
-    if name is None:
-        name = 'client.' + (ident if ident is not None else 'admin')
-    kind, _, ident = name.partition('.')
+def _check_entity(entity: str) -> None:
+    kind, _, ident = entity.partition('.')
     if kind != 'client' or not ident:
-        raise InvalidArgument("'%s': a worker runs as a client; give -n client.ID" % name)
-    return name
+        raise InvalidArgument("'%s': a worker runs as a client; give -n client.ID" % entity)
