@@ -42,9 +42,7 @@ def ephemeral_start() -> int:
 
 
 def _clashes(claims: dict, base: int, count: int) -> bool:
-    return any(
-        base < start + length and start < base + count for start, length in claims.values()
-    )
+    return any(base < start + length and start < base + count for start, length in claims.values())
 
 
 def _all_free(base: int, count: int) -> bool:

@@ -8,6 +8,7 @@ import threading
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Sequence, Union
 
@@ -25,10 +26,31 @@ COMMAND_SECONDS = 120
 LONGEST_DIRECTORY = 60
 
 
+@dataclass
+class Settings:
+    """What a lab is made of; kept in its directory, for those who attach to it."""
+
+    sites: List[str]
+    base_port: int
+    memstore: bool
+    osds: int
+    mgr: bool
+    module: bool
+
+    @classmethod
+    def load(cls, path: Path) -> "Settings":
+        """Read what `save` wrote."""
+        return cls(**json.loads(path.read_text()))
+
+    def save(self, path: Path) -> None:
+        """Write the settings as JSON."""
+        path.write_text(json.dumps(asdict(self), indent=4) + "\n")
+
+
 class Site:
     """One cluster of a lab."""
 
-    def __init__(self, lab: Path, name: str, port: int, settings: "Settings") -> None:
+    def __init__(self, lab: Path, name: str, port: int, settings: Settings) -> None:
         self.lab = lab
         self.name = name
         self.directory = lab / name
@@ -227,9 +249,8 @@ class Site:
         address = f"[v2:127.0.0.1:{self.port},v1:127.0.0.1:{self.port + 1}]"
         self._tool("monmaptool", "--create", "--fsid", fsid, "--addv", "a", address, monmap)
         keyring = str(self.directory / "keyrings" / "first.keyring")
-        self._tool(
-            "ceph-mon", "-c", self.conf, "--mkfs", "-i", "a", "--monmap", monmap, "--keyring", keyring
-        )
+        maps = ("--monmap", monmap, "--keyring", keyring)
+        self._tool("ceph-mon", "-c", self.conf, "--mkfs", "-i", "a", *maps)
 
     def _make_osd(self, osd: int) -> None:
         identity = str(uuid.uuid4())
@@ -316,29 +337,6 @@ class Site:
         return any(entry["sig"][0] == "rbd-mirror" for entry in table.values())
 
 
-class Settings:
-    """What a lab is made of; kept in its directory, for those who attach to it."""
-
-    def __init__(
-        self, sites: Sequence[str], base_port: int, memstore: bool, osds: int, mgr: bool, module: bool
-    ) -> None:
-        self.sites = list(sites)
-        self.base_port = base_port
-        self.memstore = memstore
-        self.osds = osds
-        self.mgr = mgr
-        self.module = module
-
-    @classmethod
-    def load(cls, path: Path) -> "Settings":
-        """Read what `save` wrote."""
-        return cls(**json.loads(path.read_text()))
-
-    def save(self, path: Path) -> None:
-        """Write the settings as JSON."""
-        path.write_text(json.dumps(vars(self), indent=4) + "\n")
-
-
 class Lab:
     """Real clusters in one directory and on ports of their own.
 
@@ -364,7 +362,8 @@ class Lab:
                 f"has at most {LONGEST_DIRECTORY} bytes"
             )
         module = module and mgr and (REPOSITORY / "mirror_mgr" / "module.py").exists()
-        self._settings = Settings(sites, base_port or 0, memstore, osds, mgr, module)
+        self._asked_port = base_port
+        self._settings = Settings(list(sites), 0, memstore, osds, mgr, module)
         self.sites: Dict[str, Site] = {}
 
     @classmethod
@@ -382,8 +381,7 @@ class Lab:
         self._prepare_directory()
         try:
             count = PORTS_PER_SITE * len(self._settings.sites)
-            base = self._settings.base_port or None
-            self._settings.base_port = ports.claim(self.directory, count, base)
+            self._settings.base_port = ports.claim(self.directory, count, self._settings.base_port)
             self._settings.save(self._settings_path)
             self._make_sites()
             self._start_sites()

@@ -1,0 +1,61 @@
+"""What all tests share: the tests on real clusters stay out unless asked for with -m live."""
+
+import importlib.util
+import sys
+import types
+from pathlib import Path
+from typing import Optional
+
+import pytest
+
+STOCK_MODULES = "/usr/share/ceph/mgr"
+LIVE = Path(__file__).parent / "live"
+
+
+class _Bindings(types.ModuleType):
+    """Stands in for python-rados and python-rbd on interpreters that they are not built for.
+
+    Every name in it is an exception class: all that modules need at import, and unit tests raise.
+    """
+
+    def __getattr__(self, name: str) -> type:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        value = type(name, (Exception,), {"__module__": self.__name__})
+        setattr(self, name, value)
+        return value
+
+
+class _FakeManager:
+    """Stands in for the classes that ceph-mgr gives its modules."""
+
+    def __init__(self, *args: object) -> None:
+        pass
+
+
+def _install_stand_ins() -> None:
+    for name in ("rados", "rbd"):
+        if importlib.util.find_spec(name) is None:
+            sys.modules[name] = _Bindings(name)
+    ceph_module = types.ModuleType("ceph_module")
+    for name in (
+        "BaseMgrModule",
+        "BaseMgrStandbyModule",
+        "BasePyOSDMap",
+        "BasePyOSDMapIncremental",
+        "BasePyCRUSH",
+    ):
+        setattr(ceph_module, name, type(name, (_FakeManager,), {}))
+    sys.modules["ceph_module"] = ceph_module
+    if Path(STOCK_MODULES).exists():
+        sys.path.append(STOCK_MODULES)
+
+
+_install_stand_ins()
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> Optional[bool]:
+    """Leave tests/live alone unless it is asked for."""
+    if config.option.markexpr != "live" and LIVE in (collection_path, *collection_path.parents):
+        return True
+    return None
