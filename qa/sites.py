@@ -66,13 +66,11 @@ class Site:
     ) -> "subprocess.CompletedProcess[str]":
         """Run a program of Ceph against this site; its exit code is for the caller to judge."""
         text = input.decode() if isinstance(input, bytes) else input
-        return subprocess.run(
+        return _subprocess(
             [argv[0], "-c", self.conf, *argv[1:]],
-            input=text,
-            stdin=subprocess.DEVNULL if text is None else None,
+            # A command that wants input and is given none reads an end of file.
+            input=text or "",
             capture_output=True,
-            text=True,
-            timeout=COMMAND_SECONDS,
         )
 
     def ceph(self, *args: str, input: Union[str, bytes, None] = None, check: bool = True) -> str:
@@ -269,13 +267,8 @@ class Site:
         # Not pipes: a daemon's child holds them open for as long as it lives.
         with open(self.directory / "log" / "start.log", "a+") as log:
             start = log.tell()
-            code = subprocess.run(
-                argv,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                timeout=COMMAND_SECONDS,
-                env=environment,
+            code = _subprocess(
+                argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment
             ).returncode
             if code:
                 log.seek(start)
@@ -381,7 +374,7 @@ class Lab:
         self._prepare_directory()
         try:
             count = PORTS_PER_SITE * len(self._settings.sites)
-            self._settings.base_port = ports.claim(self.directory, count, self._settings.base_port)
+            self._settings.base_port = ports.claim(self.directory, count, self._asked_port)
             self._settings.save(self._settings_path)
             self._make_sites()
             self._start_sites()
@@ -454,6 +447,13 @@ class Lab:
 
 def _pairs(words: Sequence[str]) -> List[Sequence[str]]:
     return [words[i : i + 2] for i in range(0, len(words), 2)]
+
+
+def _subprocess(argv: Sequence[str], **options: Any) -> "subprocess.CompletedProcess[str]":
+    try:
+        return subprocess.run(argv, text=True, timeout=COMMAND_SECONDS, **options)
+    except subprocess.TimeoutExpired as error:
+        raise LabError(f"{' '.join(argv)}: no end after {COMMAND_SECONDS} s") from error
 
 
 def _answer(command: Callable[..., Any], request: Dict[str, str]) -> Any:
