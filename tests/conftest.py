@@ -8,6 +8,9 @@ from typing import Optional
 
 import pytest
 
+# Before there is a ceph_module: with it, the package takes this for ceph-mgr and loads its module.
+import mirror_mgr  # noqa: F401
+
 STOCK_MODULES = "/usr/share/ceph/mgr"
 LIVE = Path(__file__).parent / "live"
 
