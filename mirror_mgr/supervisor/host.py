@@ -1,0 +1,42 @@
+"""What the supervisor needs from the manager module that it runs in."""
+
+import logging
+from typing import Any, Dict, List, Optional, Protocol, Tuple
+
+
+class Clock(Protocol):
+    """The module `time` is one."""
+
+    def monotonic(self) -> float: ...
+
+    def time(self) -> float: ...
+
+
+class Host(Protocol):
+    """Nothing here is called with a lock of ours held."""
+
+    log: logging.Logger
+
+    def mon_command(self, command: Dict[str, Any]) -> Tuple[int, str, str]:
+        """As MgrModule.mon_command: return 0 or a negative errno, the output, the error text."""
+
+    def get_option(self, name: str) -> Any:
+        """Return a module option: ``workers`` or ``worker_python``."""
+
+    def worker_options(self) -> Dict[str, Any]:
+        """Return the module options that are the workers' own, by name, no secrets."""
+
+    def fsid(self) -> str:
+        """Return that of the local cluster."""
+
+    def mon_host(self) -> str:
+        """Return the monitors' addresses as ``mon_host`` in ceph.conf has them."""
+
+    def pools(self) -> List[Tuple[int, str]]:
+        """Return id and name of every pool that may hold mirrored images."""
+
+    def get_store(self, key: str) -> Optional[str]:
+        """As MgrModule.get_store."""
+
+    def set_store(self, key: str, value: Optional[str]) -> None:
+        """As MgrModule.set_store: None removes."""
