@@ -15,9 +15,10 @@ USAGE = """\
 usage: mirror-mgr-worker [options]
        mirror-mgr-worker --managed
 
-Replays the mirrored images of the other site to this one, as the rbd-mirror daemon does.
+Replays the mirrored images of the other site to this one, as the rbd-mirror
+daemon does.
 
-  -c, --conf FILE         ceph.conf of the local cluster (default: Ceph's own search)
+  -c, --conf FILE         ceph.conf of the local cluster (default: as Ceph)
       --cluster NAME      name of the local cluster (default: ceph)
   -n, --name TYPE.ID      cephx user (default: client.admin)
   -i, --id ID             the same, without its type

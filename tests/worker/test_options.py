@@ -55,7 +55,8 @@ def test_a_key_is_refused_with_the_cure(line):
     assert '--keyfile' in str(caught.value) and 'S;' not in str(caught.value)
 
 
-@pytest.mark.parametrize('line', ['pool', '-x', '-f pool', '--', '-', '-c=C', '--managed=1', '-m=x'])
+@pytest.mark.parametrize('line', ['pool', '-x', '-f pool', '--', '-', '-c=C', '-f=1', '-m=x',
+                                  '--managed=1'])
 def test_other_words_are_refused(line):
     with pytest.raises(InvalidArgument) as caught:
         parsed(line)

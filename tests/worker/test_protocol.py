@@ -5,8 +5,21 @@ import pytest
 from mirror_mgr.errors import InvalidArgument, MalformedData
 from mirror_mgr.worker import protocol
 from mirror_mgr.worker.protocol import (
-    Assignment, Command, Event, Heartbeat, ImageReport, LogLine, ManagerHello, PoolReport,
-    Progress, Unknown, WorkerHello, WorkerOptions, decode, encode)
+    Assignment,
+    Command,
+    Event,
+    Heartbeat,
+    ImageReport,
+    LogLine,
+    ManagerHello,
+    PoolReport,
+    Progress,
+    Unknown,
+    WorkerHello,
+    WorkerOptions,
+    decode,
+    encode,
+)
 
 HELLO = ManagerHello('mirror-mgr.0', 'client.rbd-mirror.mirror-mgr.0', 'SECRET', '127.0.0.1:3300',
                      'f-s-i-d', {'bytes_in_flight_mib': 64}, ('127.0.0.1:0/123',))
