@@ -90,7 +90,7 @@ class _Worker:
         self.reported = False
 
     def view(self, now: float) -> WorkerView:
-        counters = self.reports.counters if self.process else {}
+        counters = self.reports.counters if self.process and self.reported else {}
         return WorkerView(
             id=self.id, entity=accounts.entity(self.id),
             pid=self.process.pid if self.process else None,
