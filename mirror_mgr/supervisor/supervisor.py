@@ -118,6 +118,7 @@ class Supervisor:
         self._command = command
         self._lock = threading.Lock()
         self._workers: Dict[str, _Worker] = {}
+        self._leaving: List[Process] = []    # ended; their threads are about to
         self._known: Dict[str, store.Known] = {}
         self._saved: Dict[str, store.Known] = {}
         self._stopping = False
@@ -185,8 +186,7 @@ class Supervisor:
         for process in processes:
             process.kill('did not stop with the module')
         _wait(processes, KILLED_SECONDS)
-        for process in processes:
-            process.join(KILLED_SECONDS)
+        self._join_threads()
         self._write_logs()
 
     def workers(self) -> List[WorkerView]:
@@ -218,6 +218,7 @@ class Supervisor:
 
     def _cycle(self) -> List[str]:
         self._settle_count()
+        self._join_threads()
         self._write_logs()
         done = []
         for worker in self._each():
@@ -339,6 +340,13 @@ class Supervisor:
             store.save(self._host, known)
             self._saved = known
 
+    def _join_threads(self) -> None:
+        """A thread that outlives the module would end the manager with its interpreter."""
+        with self._lock:
+            leaving, self._leaving = self._leaving, []
+        for process in leaving:
+            process.join(KILLED_SECONDS)
+
     def _write_logs(self) -> None:
         for worker in self._each():
             for level, text in worker.log.drain():
@@ -382,6 +390,8 @@ class Supervisor:
     def _ended(self, worker: _Worker, reason: str) -> None:
         with self._lock:
             asked = worker.life.asked is not None
+            if worker.process:
+                self._leaving.append(worker.process)
             worker.process = None
             worker.turn(policy.after_end(worker.life, self._clock.monotonic()),
                         self._clock.time())

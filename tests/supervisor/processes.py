@@ -33,5 +33,5 @@ def gone(pid):
     try:
         with open('/proc/%d/stat' % pid) as file:
             return file.read().rpartition(')')[2].split()[0] == 'Z'
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return True
