@@ -14,6 +14,7 @@ from typing import Dict, List, Optional
 from ..errors import NotFound, from_errno
 
 _PASSED_ON = ('PATH', 'LD_LIBRARY_PATH', 'TZ')
+_OUR_PREFIX = 'MIRROR_MGR_'
 _PACKAGE = __name__.split('.')[0]
 
 
@@ -42,12 +43,13 @@ def start(words: List[str]) -> 'subprocess.Popen[bytes]':
 
 
 def environment() -> Dict[str, str]:
-    """Return a worker's environment: nothing of the manager's but where programs are.
+    """Return a worker's environment: of the manager's, where programs are and what is ours.
 
     The real folder of the package comes first, as the module path may hold a link to it; then
     the manager's own search path, where python-rados may be.
     """
-    env = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    env = {name: value for name, value in os.environ.items()
+           if name in _PASSED_ON or name.startswith(_OUR_PREFIX)}
     here = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
     env['PYTHONPATH'] = os.pathsep.join(filter(None, [here, os.environ.get('PYTHONPATH')]))
     env['LANG'] = 'C.UTF-8'

@@ -40,8 +40,10 @@ def test_none_at_all(monkeypatch):
 def test_the_environment_is_clean(monkeypatch):
     monkeypatch.setenv('CEPH_ARGS', '--key SECRET')
     monkeypatch.setenv('PYTHONPATH', '/bindings')
+    monkeypatch.setenv('MIRROR_MGR_MARK', 'x')
     env = launcher.environment()
     assert 'SECRET' not in ''.join(env.values())
+    assert env['MIRROR_MGR_MARK'] == 'x'
     package, bindings = env['PYTHONPATH'].split(':')
     assert os.path.isfile(os.path.join(package, 'mirror_mgr', 'errors.py'))
     assert package == os.path.realpath(package) and bindings == '/bindings'
