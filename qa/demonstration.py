@@ -25,7 +25,7 @@ SPEC = f"{POOL}/{IMAGE}"
 MIB = 1 << 20
 FILES, FILE_SIZE = 32, 3 * MIB
 SYNC_SECONDS = 60
-WIDTH = 50
+WIDTH = 54
 
 
 def main() -> int:
