@@ -1,7 +1,5 @@
 """One atomic change of one RADOS object."""
 
-from typing import List
-
 import rados
 
 from ..errors import InvalidArgument
@@ -18,9 +16,8 @@ class Operation:
     """
 
     def __init__(self) -> None:
-        self._steps: List[object] = []
         self.op = rados.WriteOp()
-        self.op.__enter__()
+        self.op.create()
 
     def create(self, exclusive: bool = False) -> "Operation":
         self.op.new(_CREATE_EXCLUSIVE if exclusive else _CREATE_IDEMPOTENT)
@@ -54,10 +51,10 @@ class Operation:
         self.op.execute(*call)
         return self
 
-    def expect_omap(self, key: str, value: bytes) -> "Operation":
-        """Let the whole operation fail with ECANCELED unless this omap value is there."""
-        self.op.omap_cmp(key, value, rados.LIBRADOS_CMPXATTR_OP_EQ)
+    def expect_version(self, version: int) -> "Operation":
+        """Let the whole operation fail unless this is the object's version."""
+        self.op.assert_version(version)
         return self
 
     def release(self) -> None:
-        self.op.__exit__(None, None, None)
+        self.op.release()

@@ -1,7 +1,7 @@
 """One pool and namespace of a site: object reads, writes, cls calls, watches."""
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, Sequence, Set, Tuple
 
 import rados
 
@@ -37,7 +37,7 @@ class Watch:
     def confirmed_ms_ago(self) -> float:
         """Milliseconds since the OSD last confirmed the watch; infinity when it is lost."""
         try:
-            return float(self._watch.check())
+            return float(self._watch.check().total_seconds() * 1000)
         except (rados.Error, OSError):
             return float("inf")
 
@@ -133,6 +133,25 @@ class Pool:
             self._check(code, "omap read", oid)
             return dict(entries)
 
+    async def omap_versioned(self, oid: str) -> Tuple[Dict[str, bytes], int]:
+        """All omap entries of an object and its version, for Operation.expect_version.
+
+        To be used on a fork that one caller has for itself: the ioctx holds the version.
+        """
+        return await self.connection.run(self._omap_now, oid)
+
+    def _omap_now(self, oid: str) -> Tuple[Dict[str, bytes], int]:
+        """Blocking: librados does not report the version that an aio read saw."""
+        found: Dict[str, bytes] = {}
+        page = None
+        while page is None or len(page) == _OMAP_PAGE:
+            with rados.ReadOpCtx() as op:
+                entries, _ = self.ioctx.get_omap_vals(op, max(page or [""]), "", _OMAP_PAGE)
+                self.ioctx.operate_read_op(op, oid)
+                page = dict(entries)
+            found.update(page)
+        return found, int(self.ioctx.get_last_version())
+
     async def operate(self, oid: str, operation: Operation) -> None:
         """Apply an operation; it is spent afterwards."""
         try:
@@ -141,13 +160,6 @@ class Pool:
         finally:
             operation.release()
         self._check(code, "write", oid)
-
-    def last_version(self) -> int:
-        """The version of the object that the last call on this ioctx touched.
-
-        Of use only on a fork that one caller uses, one call at a time.
-        """
-        return int(self.ioctx.get_last_version())
 
     async def remove(self, oid: str) -> bool:
         """Remove an object; False if there was none."""
@@ -168,6 +180,13 @@ class Pool:
             raise
         except MirrorError:
             return
+
+    async def answering(self, oid: str, payload: bytes, timeout_ms: int) -> Set[Tuple[int, int]]:
+        """Notify the object's watchers; return (client id, watch handle) of those that answered."""
+        code, acks = await self._aio(lambda done: self.ioctx.aio_notify(
+            oid, lambda completion, result, acks, missed: done(completion, acks),
+            payload.decode("ascii"), timeout_ms))
+        return {(int(ack[0]), int(ack[1])) for ack in acks or ()}
 
     async def watch(self, oid: str, notified: WatchCallback,
                     lost: Callable[[], None]) -> Watch:

@@ -70,6 +70,7 @@ class Sync:
     `base` is the newest complete local mirror snapshot, which stands for `start`.  `resume` is
     the local snapshot of an interrupted attempt at `end`.  `rebase` says that `base` was not made
     by us and may show older data than the image holds, so it can't serve as a point to return to.
+    `dirty` says that an attempt at another snapshot left data of it in the image.
     """
 
     start: int
@@ -77,6 +78,7 @@ class Sync:
     base: Optional[Snapshot] = None
     resume: Optional[Snapshot] = None
     rebase: bool = False
+    dirty: bool = False
 
 
 Action = Union[Idle, Waiting, NeedsSnapshot, Stopped, Broken, Sync]
@@ -87,7 +89,8 @@ class Plan:
     """The action, and the clean-up that goes before it.
 
     `drop_local` are local mirror snapshots to remove, `unlink_remote` remote ones that no longer
-    need to wait for us; both ascending.
+    need to wait for us; both ascending.  Unfinished snapshots stay until a later one is complete:
+    they are what tells that the image was written to.
     """
 
     action: Action
@@ -156,17 +159,14 @@ def _plan_copy(global_id: str, local: ImageHeader, remote: ImageHeader, link: Li
     drop = [s for s in local.mirror_snapshots if base is not None and s.id < base.id
             and mirror(s).is_non_primary and not mirror(s).peer_uuids]
     end = _end(remote, start, link, unfinished)
-    resume = None
-    for snapshot in unfinished:
-        if isinstance(end, Snapshot) and _can_resume(global_id, snapshot, end, base):
-            resume = snapshot
-        else:
-            drop.append(snapshot)
-    action = end if not isinstance(end, Snapshot) else Sync(
+    if not isinstance(end, Snapshot):
+        return Plan(end, tuple(drop), unlink)
+    resume = next((s for s in reversed(unfinished) if _can_resume(global_id, s, end, base)), None)
+    return Plan(Sync(
         start, end, base, resume,
-        rebase=base is not None and resume is None and mirror(base).is_non_primary
-        and made_by_us(global_id, base) is None)
-    return Plan(action, tuple(drop), unlink)
+        rebase=(base is not None and not unfinished and mirror(base).is_non_primary
+                and made_by_us(global_id, base) is None),
+        dirty=any(s is not resume for s in unfinished)), tuple(drop), unlink)
 
 
 def _base_and_unfinished(local: ImageHeader) -> Tuple[Optional[Snapshot], List[Snapshot]]:

@@ -101,20 +101,18 @@ class SiteStatus:
 
 
 def decode_image_status(source: Decoder) -> Tuple[SiteStatus, ...]:
-    """Read ``MirrorImageStatus``: the own site's status first, if there is one.
+    """Read ``MirrorImageStatus`` (versions 1 and 2): the own site's status first, if there is one.
 
-    The statuses in it have no frames of their own: the own one has version 1, the rest have the
-    version of the whole.  Raise MalformedData.
+    The statuses in it have no frames of their own.  The own one, of version 1, is always there;
+    whether it says anything follows it.  Raise MalformedData.
     """
     version, body = source.struct(2)
+    own = SiteStatus._decode_body(body, 1)
     if version < 2:
-        return (SiteStatus._decode_body(body, 1),)
-    own = body.boolean()
-    statuses = []
-    if own:
-        statuses.append(SiteStatus._decode_body(body, 1))
-    statuses += body.list_(lambda item: SiteStatus._decode_body(item, 2))
-    return tuple(statuses)
+        return (own,)
+    valid = body.boolean()
+    others = body.list_(lambda item: SiteStatus._decode_body(item, 2))
+    return (own, *others) if valid else tuple(others)
 
 
 @dataclass(frozen=True)
@@ -142,7 +140,7 @@ class MirrorPool:
             mode = source.enum(MirrorMode, source.u32())
         return cls(
             mode=mode,
-            mirror_uuid=Decoder(omap["mirror_uuid"]).string() if "mirror_uuid" in omap else "",
+            mirror_uuid=omap.get("mirror_uuid", b"").decode("utf-8", "replace"),
             peers=tuple(MirrorPeer.decode(Decoder(omap[key])) for key in sorted(omap)
                         if key.startswith(_PEER)),
             images={key[len(_IMAGE):]: MirrorImage.decode(Decoder(omap[key]))

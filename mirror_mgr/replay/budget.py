@@ -1,0 +1,51 @@
+"""A bound on the bytes that a worker holds at one time, shared by all its images."""
+
+import asyncio
+from collections import deque
+from typing import Deque, Tuple
+
+
+class Budget:
+    """Bytes in flight, first come first served.
+
+    A request above the whole budget waits until nothing else is in flight and then passes alone.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.used = 0
+        self._waiting: Deque[Tuple[int, "asyncio.Future[None]"]] = deque()
+
+    async def acquire(self, size: int) -> None:
+        if not self._waiting and self._fits(size):
+            self.used += size
+            return
+        turn: "asyncio.Future[None]" = asyncio.get_running_loop().create_future()
+        self._waiting.append((size, turn))
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self.release(size)
+            else:
+                self._waiting.remove((size, turn))
+                self._admit()
+            raise
+
+    def release(self, size: int) -> None:
+        self.used -= size
+        self._admit()
+
+    def resize(self, limit: int) -> None:
+        self.limit = limit
+        self._admit()
+
+    def _fits(self, size: int) -> bool:
+        return self.used == 0 or self.used + size <= self.limit
+
+    def _admit(self) -> None:
+        while self._waiting and self._fits(self._waiting[0][0]):
+            size, turn = self._waiting.popleft()
+            if not turn.done():
+                self.used += size
+                turn.set_result(None)

@@ -1,0 +1,122 @@
+"""Makes the local image that a mirrored image is copied into, and removes what a failed try left.
+
+Order and states are those of the C++ daemon: the mirror image is `creating` until its first mirror
+snapshot and image state are there, so whoever finds it in that state may start over.
+"""
+
+import secrets
+from typing import Optional
+
+from ..cluster.operation import Operation
+from ..cluster.pool import Pool
+from ..errors import AlreadyExists, NotFound, NotSupported
+from ..wire import cls_rbd
+from ..wire.constants import NO_POOL, Feature, ImageMode, MirrorImageState
+from ..wire.encoding import Encoder
+from ..wire.header import (DIRECTORY, MIRRORING, ImageHeader, data_prefix, header_oid, id_oid,
+                           object_map_oid)
+from ..wire.mirror import MirrorImage
+from .image import Copy, Image
+
+_NOT_COPIED = (Feature.JOURNALING | Feature.NON_PRIMARY | Feature.OPERATIONS | Feature.MIGRATING
+               | Feature.DATA_POOL)
+
+
+async def create(pool: Pool, source: Image, header: ImageHeader, global_id: str,
+                 name: str) -> Copy:
+    """Create the copy of a remote image, empty and non-primary; return it.
+
+    Raise AlreadyExists when an image that is no copy of this one has the name.
+    """
+    if header.parent is not None:
+        raise NotSupported(f"image {name!r}: clones are not mirrored in snapshot mode yet; "
+                           "flatten it at the primary site")
+    copy = Copy(pool, f"{pool.connection.instance_id:x}{secrets.token_hex(6)}")
+    await pool.call(MIRRORING, cls_rbd.mirror_image_set(copy.id, MirrorImage(
+        global_id, MirrorImageState.CREATING, ImageMode.SNAPSHOT)))
+    try:
+        await _add_to_directory(pool, name, copy.id)
+    except AlreadyExists:
+        await _forget(pool, copy.id, global_id)
+        raise AlreadyExists(f"image {name!r} exists here and is not a copy of the mirrored image; "
+                            "rename or remove it") from None
+    await _create_header(copy, source, header)
+    return copy
+
+
+async def enable(copy: Copy, global_id: str) -> None:
+    """The first snapshot and its state are there: from now on the image counts as mirrored."""
+    await copy.pool.call(MIRRORING, cls_rbd.mirror_image_set(copy.id, MirrorImage(
+        global_id, MirrorImageState.ENABLED, ImageMode.SNAPSHOT)))
+
+
+async def discard(pool: Pool, image_id: str, global_id: str, name: str) -> None:
+    """Remove what a failed creation of the copy `name` left.  May be repeated.
+
+    It has no snapshot yet, and data is written only after the first.
+    """
+    if await pool.read(id_oid(name), 4096) == Encoder().string(image_id).done():
+        await pool.remove(id_oid(name))
+    try:
+        await pool.call(DIRECTORY, cls_rbd.dir_remove_image(name, image_id))
+    except NotFound:
+        pass
+    await pool.remove(object_map_oid(image_id))
+    await pool.remove(header_oid(image_id))
+    await _forget(pool, image_id, global_id)
+
+
+async def _add_to_directory(pool: Pool, name: str, image_id: str) -> None:
+    await pool.operate(id_oid(name), Operation().create(exclusive=True).call(
+        cls_rbd.set_id(image_id)))
+    try:
+        await pool.call(DIRECTORY, cls_rbd.dir_add_image(name, image_id))
+    except BaseException:
+        await pool.remove(id_oid(name))
+        raise
+
+
+async def _create_header(copy: Copy, source: Image, header: ImageHeader) -> None:
+    pool = copy.pool
+    data_pool_id = _data_pool(pool, source, header)
+    features = header.features & ~_NOT_COPIED
+    prefix = data_prefix(copy.id)
+    if data_pool_id is not None:
+        features |= Feature.DATA_POOL
+        prefix = data_prefix(copy.id, pool.pool_id)
+    await pool.operate(copy.header_oid, Operation().create(exclusive=True).call(cls_rbd.create(
+        header.size, header.order, features, prefix,
+        NO_POOL if data_pool_id is None else data_pool_id)))
+    if features & Feature.STRIPING:
+        await pool.call(copy.header_oid, cls_rbd.set_stripe_unit_count(
+            header.stripe_unit, header.stripe_count))
+    if features & Feature.OBJECT_MAP:
+        await pool.operate(object_map_oid(copy.id), Operation().create().call(
+            cls_rbd.object_map_resize(header.object_count(header.size))))
+    await pool.call(copy.header_oid, cls_rbd.set_features(
+        Feature.NON_PRIMARY, Feature.NON_PRIMARY))
+
+
+def _data_pool(pool: Pool, source: Image, header: ImageHeader) -> Optional[int]:
+    """The guide's rule: rbd_default_data_pool of this site, else the pool named as the source's."""
+    connection = pool.connection
+    default = connection.conf_get("rbd_default_data_pool")
+    if default:
+        found = connection.pool_id(default)
+        return None if found in (None, pool.pool_id) else found
+    if header.data_pool_id == NO_POOL:
+        return None
+    name = source.pool.connection.pool_name(header.data_pool_id)
+    found = connection.pool_id(name) if name else None
+    return None if found == pool.pool_id else found
+
+
+async def _forget(pool: Pool, image_id: str, global_id: str) -> None:
+    try:
+        await pool.call(MIRRORING, cls_rbd.mirror_image_set(image_id, MirrorImage(
+            global_id, MirrorImageState.DISABLING, ImageMode.SNAPSHOT)))
+        await pool.call(MIRRORING, cls_rbd.mirror_image_remove(image_id))
+    except NotFound:
+        pass
+
+

@@ -1,0 +1,180 @@
+"""One image as objects: its header, maps and image states; reads for both sites, writes for ours."""
+
+import errno
+from typing import List, Optional
+
+from ..cluster.operation import Operation
+from ..cluster.pool import Pool
+from ..errors import Busy, MirrorError, NotFound, NotReady
+from ..wire import cls_rbd, image_state
+from ..wire.constants import NO_POOL, Feature, HeaderFlag, Protection
+from ..wire.header import ImageHeader, header_oid, image_state_oid, object_map_oid
+from ..wire.object_map import ObjectMap
+from ..wire.snapshot import MirrorNamespace, Namespace, Snapshot
+
+# What an OSD answers when the version asserted is above or below the object's.
+_VERSION_DIFFERS = (errno.EOVERFLOW, errno.ERANGE)
+_INVALID = HeaderFlag.OBJECT_MAP_INVALID | HeaderFlag.FAST_DIFF_INVALID
+
+
+class Image:
+    """An image known by its id in a pool and namespace."""
+
+    def __init__(self, pool: Pool, image_id: str) -> None:
+        self.pool = pool
+        self.id = image_id
+
+    @property
+    def header_oid(self) -> str:
+        return header_oid(self.id)
+
+    async def header(self) -> Optional[ImageHeader]:
+        """The header, or None if the image does not exist."""
+        try:
+            return ImageHeader.from_omap(await self.pool.omap(self.header_oid))
+        except NotFound:
+            return None
+
+    def data_pool(self, header: ImageHeader) -> Pool:
+        """Where the data objects are; raise NotFound when that pool is gone."""
+        if header.data_pool_id == NO_POOL:
+            return self.pool
+        return self.pool.connection.pool(header.data_pool_id, self.pool.namespace)
+
+    async def load_map(self, header: ImageHeader, snap_id: Optional[int] = None) -> Optional[ObjectMap]:
+        """The object map of the image or of a snapshot; None where there is none to be trusted."""
+        flags = header.flags
+        size = header.size
+        if snap_id is not None:
+            snapshot = header.snapshot(snap_id)
+            if snapshot is None:
+                return None
+            flags, size = snapshot.flags, snapshot.size
+        if not header.features & Feature.OBJECT_MAP or flags & _INVALID:
+            return None
+        reply = 65536 + header.object_count(size)
+        try:
+            return cls_rbd.decode_object_map_load(await self.pool.call(
+                object_map_oid(self.id, snap_id), cls_rbd.object_map_load(), reply))
+        except NotFound:
+            return None
+
+    async def image_state_blobs(self, snap_id: int) -> List[bytes]:
+        """The objects of a mirror snapshot's image state, object 0 first; raise NotFound."""
+        blobs: List[bytes] = []
+        count = 1
+        while len(blobs) < count:
+            oid = image_state_oid(self.id, snap_id, len(blobs))
+            blob = await self.pool.read(oid, 64 << 20)
+            if blob is None:
+                raise NotFound(f"{oid}: this part of the image state is missing")
+            if not blobs:
+                count = image_state.object_count(blob)
+            blobs.append(blob)
+        return blobs
+
+    async def notify(self) -> None:
+        """Tell who has the image open to read the header again."""
+        await self.pool.notify(self.header_oid)
+
+
+class Copy(Image):
+    """The local image while it is non-primary: librbd writes nothing to it, so we do.
+
+    Its pool is a fork of its own; `version` is that of the header when it was read last.
+    """
+
+    def __init__(self, pool: Pool, image_id: str) -> None:
+        super().__init__(pool, image_id)
+        self.version = 0
+
+    async def header(self) -> Optional[ImageHeader]:
+        try:
+            omap, self.version = await self.pool.omap_versioned(self.header_oid)
+        except NotFound:
+            return None
+        return ImageHeader.from_omap(omap)
+
+    async def save_map(self, object_map: ObjectMap, snap_id: Optional[int] = None) -> None:
+        await self.pool.operate(object_map_oid(self.id, snap_id), Operation().create().call(
+            cls_rbd.object_map_save(object_map)))
+
+    async def set_size(self, size: int) -> None:
+        await self.pool.call(self.header_oid, cls_rbd.set_size(size))
+
+    async def add_snapshot(self, name: str, snap_id: int, namespace: Namespace,
+                           unchanged_since: Optional[int] = None) -> None:
+        """Add a snapshot; it takes size, flags and parent overlap from the header as it is now.
+
+        `unchanged_since` is a version of the header: raise NotReady when
+        anyone changed it since, a promotion above all.
+        """
+        operation = Operation()
+        if unchanged_since is not None:
+            operation.expect_version(unchanged_since)
+        operation.call(cls_rbd.snapshot_add(name, snap_id, namespace))
+        try:
+            await self.pool.operate(self.header_oid, operation)
+        except MirrorError as error:
+            if error.errno in _VERSION_DIFFERS:
+                raise NotReady(f"image {self.id}: another client changed it meanwhile") from None
+            raise
+
+    async def protect(self, snap_id: int, protection: Protection) -> None:
+        await self.pool.call(self.header_oid, cls_rbd.set_protection_status(snap_id, protection))
+
+    async def set_progress(self, snap_id: int, complete: bool, last_object: int) -> None:
+        await self.pool.call(self.header_oid, cls_rbd.mirror_image_snapshot_set_copy_progress(
+            snap_id, complete, last_object))
+
+    async def write_image_state(self, snap_id: int, blobs: List[bytes]) -> None:
+        """Object 0 is written last: with it the state is there."""
+        for index in reversed(range(len(blobs))):
+            await self.pool.operate(image_state_oid(self.id, snap_id, index),
+                                    Operation().write_full(blobs[index]))
+
+    async def remove_snapshot(self, header: ImageHeader, snapshot: Snapshot,
+                              merged: bool = False) -> None:
+        """Remove a local snapshot, as librbd does for images that it may write to.
+
+        `merged`: the next snapshot's object map already has this one's marks.  Raise Busy when
+        clones hang on it.  May be repeated after a failure at any point.
+        """
+        if snapshot.child_count:
+            raise Busy(f"snapshot {snapshot.name!r} has clones; flatten or remove them")
+        if snapshot.protection != Protection.UNPROTECTED:
+            await self.protect(snapshot.id, Protection.UNPROTECTED)
+        if header.features & Feature.OBJECT_MAP:
+            if not merged and header.features & Feature.FAST_DIFF:
+                await self._merge_marks(header, snapshot)
+            await self.pool.remove(object_map_oid(self.id, snapshot.id))
+        if isinstance(snapshot.namespace, MirrorNamespace):
+            await self._remove_image_state(snapshot.id)
+        await self.data_pool(header).remove_snap_id(snapshot.id)
+        try:
+            await self.pool.call(self.header_oid, cls_rbd.snapshot_remove(snapshot.id))
+        except NotFound:
+            pass
+
+    async def _merge_marks(self, header: ImageHeader, snapshot: Snapshot) -> None:
+        """What changed up to this snapshot now counts as changed up to the next one."""
+        removed = await self.load_map(header, snapshot.id)
+        if removed is None:
+            return
+        newer = [s.id for s in header.snapshots if s.id > snapshot.id]
+        try:
+            await self.pool.call(object_map_oid(self.id, newer[0] if newer else None),
+                                 cls_rbd.object_map_snap_remove(removed))
+        except NotFound:
+            pass
+
+    async def _remove_image_state(self, snap_id: int) -> None:
+        first = await self.pool.read(image_state_oid(self.id, snap_id, 0), 64)
+        if first is None:
+            return
+        try:
+            count = image_state.object_count(first)
+        except MirrorError:
+            count = 1
+        for index in reversed(range(count)):
+            await self.pool.remove(image_state_oid(self.id, snap_id, index))

@@ -1,0 +1,103 @@
+"""Object maps of a copy, from those of the source.  Pure.
+
+Written before the data, they name a superset of what exists: an object that a map calls
+nonexistent reads as zeros, and a rollback deletes it.
+"""
+
+from dataclasses import dataclass
+from typing import Dict, List, Optional, Sequence
+
+from ..wire.constants import ObjectState
+from ..wire.object_map import ObjectMap, changed, merged, numbers
+
+_CLEAN_TO_EXISTS = bytes((0, 1, 2, 1)) + bytes(range(4, 256))
+_MARKED = bytes(1 if cell == ObjectState.EXISTS else 0 for cell in range(256))
+_PRESENT = bytes(0 if cell == ObjectState.NONEXISTENT else 1 for cell in range(256))
+
+
+@dataclass(frozen=True)
+class Segment:
+    """The part of a sync that ends at one snapshot.
+
+    `objects` is how many the image has at that snapshot's `size`.  `touched` marks, one byte an
+    object, which may differ from the segment before.  `remote_map` is the source's object map at the
+    snapshot, None where there is none to trust.
+    """
+
+    remote_snap: int
+    local_snap: int
+    size: int
+    objects: int
+    touched: bytes
+    remote_map: Optional[ObjectMap]
+
+
+def touched_by(base: Optional[ObjectMap], chain: Sequence[Optional[ObjectMap]],
+               count: int) -> bytes:
+    """Given the maps of successive snapshots, return which objects may differ from `base` on.
+
+    `base` is the map before the first of them.  A map that is missing makes every one of the
+    `count` objects suspect.
+    """
+    masks: List[bytes] = []
+    previous = base
+    for current in chain:
+        if previous is None or current is None:
+            return b"\1" * count
+        masks.append(changed(previous, current))
+        previous = current
+    return merged(masks).ljust(count, b"\0") if masks else bytes(count)
+
+
+def marked_in(object_map: ObjectMap) -> bytes:
+    """Which objects a map calls changed since the snapshot before."""
+    return object_map.cells.translate(_MARKED)
+
+
+def exists_in(object_map: ObjectMap) -> bytes:
+    return object_map.cells.translate(_PRESENT)
+
+
+def local_maps(base: ObjectMap, segments: Sequence[Segment], fast_diff: bool,
+               carried: bytes = b"", seen: Optional[Dict[int, bytes]] = None) -> List[ObjectMap]:
+    """Return the map of each segment's local snapshot.
+
+    `base` is the copy's map before the first segment.  `carried` are marks of a snapshot that will
+    be removed and that the first segment inherits, as a removal would merge them.  `seen` has, by
+    segment number, which objects were really found, for segments whose remote map is unknown;
+    until that is known, everything touched counts as existing.
+    """
+    maps = []
+    cells = base
+    for index, segment in enumerate(segments):
+        cells = _present(cells.resized(segment.objects), segment, (seen or {}).get(index))
+        marks = merged([segment.touched, carried]) if index == 0 else segment.touched
+        maps.append(_as_written(cells.marked(marks), fast_diff))
+    return maps
+
+
+def head_before(base: ObjectMap, segments: Sequence[Segment], count: int) -> ObjectMap:
+    """The map of the image itself while data is written: all that any segment may touch exists."""
+    cells = bytearray(base.resized(count).cells)
+    for number in numbers(merged(segment.touched for segment in segments)[:count]):
+        cells[number] = ObjectState.EXISTS
+    return ObjectMap(cells)
+
+
+def head_after(last: ObjectMap, fast_diff: bool) -> ObjectMap:
+    """The map of the image itself once its newest snapshot, whose map is `last`, is complete."""
+    return _as_written(last.marked(b""), fast_diff)
+
+
+def _present(cells: ObjectMap, segment: Segment, seen: Optional[bytes]) -> ObjectMap:
+    new = bytearray(cells.cells)
+    remote = segment.remote_map.resized(segment.objects).cells if segment.remote_map else seen
+    for number in numbers(segment.touched[:segment.objects]):
+        there = remote is None or remote[number]
+        new[number] = ObjectState.EXISTS if there else ObjectState.NONEXISTENT
+    return ObjectMap(new)
+
+
+def _as_written(object_map: ObjectMap, fast_diff: bool) -> ObjectMap:
+    """Without fast-diff a map knows only whether an object exists."""
+    return object_map if fast_diff else ObjectMap(object_map.cells.translate(_CLEAN_TO_EXISTS))

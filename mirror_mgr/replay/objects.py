@@ -1,0 +1,303 @@
+"""Copies the data objects of one sync, snapshot by snapshot.
+
+Object n of the copy is object n of the source, so striping needs no thought here.  Per object, the
+segments are written in ascending order, each with the snapshot context of the local snapshots below
+its own: then every local snapshot shows the source at the snapshot it stands for.
+
+What is written sets a state rather than adding to one, so a sync that was cut off is simply
+repeated from where its progress says.
+"""
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Awaitable, Callable, Dict, Iterable, List, Optional, Protocol, Sequence
+
+from ..cluster.operation import Operation
+from ..cluster.pool import Pool
+from ..errors import NotFound
+from ..wire.header import ImageHeader
+from ..wire.snapset import Delta, DeltaKind, Snapset, delta
+from .budget import Budget
+from .extents import Extent, Piece, changed_pieces, chunks, pieces, to_read
+from .maps import Segment
+
+_CHUNK = 4 << 20
+_READS_AN_OBJECT = 64
+_LANES = 12
+
+
+class ListSnaps(Protocol):
+    """What clones the objects of the source have; see cluster.snapsets."""
+
+    def __call__(self, oid: str) -> Awaitable[Optional[Snapset]]:
+        ...
+
+
+@dataclass
+class Statistics:
+    """Counts of one sync; bytes as they crossed the link and as they were written."""
+
+    objects: int = 0
+    bytes_read: int = 0
+    bytes_written: int = 0
+
+
+@dataclass
+class Source:
+    """The objects of the image at the primary site."""
+
+    pool: Pool
+    header: ImageHeader
+    list_snaps: Optional[ListSnaps]
+    at: Dict[int, Pool] = field(default_factory=dict)
+
+    def at_snapshot(self, snap_id: int) -> Pool:
+        if snap_id not in self.at:
+            self.at[snap_id] = self.pool.at_snapshot(snap_id)
+        return self.at[snap_id]
+
+    def close(self) -> None:
+        for pool in self.at.values():
+            pool.close()
+        self.at.clear()
+
+
+class ObjectCopier:
+    """Brings objects of the copy from snapshot `start` of the source through all `segments`.
+
+    `fresh`: the copy has no objects yet.  `compare`: what the copy holds is not known to be the
+    state at `start`, so its own content decides what is written.  `check` raises when writing must
+    end.
+    """
+
+    def __init__(self, source: Source, target: Pool, target_header: ImageHeader, start: int,
+                 segments: Sequence[Segment], local_snaps: Iterable[int], budget: Budget,
+                 check: Callable[[], None], fresh: bool, compare: bool) -> None:
+        self.statistics = Statistics()
+        self.seen: Dict[int, bytearray] = {
+            index: bytearray(segment.objects) for index, segment in enumerate(segments)
+            if segment.remote_map is None}
+        self._source = source
+        self._target_header = target_header
+        self._start = start
+        self._segments = segments
+        self._budget = budget
+        self._check = check
+        self._fresh = fresh
+        self._compare = compare
+        ids = list(local_snaps)
+        self._target = target
+        self._targets: List[Pool] = [
+            target.with_snap_context([i for i in ids if i < segment.local_snap])
+            for segment in segments]
+
+    def close(self) -> None:
+        for pool in self._targets:
+            pool.close()
+        self._source.close()
+
+    async def copy(self, number: int) -> None:
+        """Copy one object."""
+        oid = self._source.header.data_object(number)
+        if self._compare or self._source.list_snaps is None and not self._simple:
+            await self._copy_by_comparing(number, oid)
+        elif self._simple:
+            await self._copy_newest(number, oid)
+        else:
+            await self._copy_deltas(number, oid, await self._source.list_snaps(oid))
+        self.statistics.objects += 1
+
+    @property
+    def _simple(self) -> bool:
+        """One snapshot into an empty copy: whole objects, and what is absent stays absent."""
+        return self._fresh and len(self._segments) == 1
+
+    async def _copy_newest(self, number: int, oid: str) -> None:
+        segment = self._segments[0]
+        source = self._source.at_snapshot(segment.remote_snap)
+        size = self._source.header.object_size
+        await self._budget.acquire(min(size, _CHUNK))
+        try:
+            data = await source.read(oid, min(size, _CHUNK))
+            if data is None:
+                return
+            self._note_existing(0, number)
+            await self._write_fresh(number, data)
+        finally:
+            self._budget.release(min(size, _CHUNK))
+        if len(data) == _CHUNK < size:
+            await self._fetch_and_write(0, number, [Extent(_CHUNK, size - _CHUNK)], None)
+
+    async def _write_fresh(self, number: int, data: bytes) -> None:
+        self.statistics.bytes_read += len(data)
+        operation = Operation()
+        runs = pieces(0, data)
+        if not any(run.data for run in runs):
+            operation.create()
+        self._add(operation, [run for run in runs if run.data is not None])
+        if not runs or runs[-1].data is None:
+            operation.truncate(len(data))
+        await self._write(0, number, operation)
+
+    async def _copy_deltas(self, number: int, oid: str, snapset: Optional[Snapset]) -> None:
+        older = self._start
+        for index, segment in enumerate(self._segments):
+            change = delta(snapset, older, segment.remote_snap) if snapset else None
+            older = segment.remote_snap
+            if change is not None:
+                await self._apply(index, number, change)
+
+    async def _apply(self, index: int, number: int, change: Delta) -> None:
+        if change.kind == DeltaKind.REMOVED:
+            await self._remove(index, number)
+            return
+        if change.exists:
+            self._note_existing(index, number)
+        if change.kind == DeltaKind.WHOLE:
+            await self._write(index, number, Operation().create().truncate(0).truncate(change.size))
+            extents = [Extent(0, change.size)] if change.size else []
+        elif change.kind == DeltaKind.EXTENTS:
+            extents = [Extent(*extent) for extent in change.extents]
+        else:
+            return
+        await self._fetch_and_write(index, number, extents, change.size)
+
+    async def _fetch_and_write(self, index: int, number: int, extents: Sequence[Extent],
+                               size: Optional[int]) -> None:
+        """Write these extents as the source has them; `size` is the object's, where it may change."""
+        if not extents and size is not None:
+            await self._write(index, number, Operation().truncate(size))
+        for batch in _batches(to_read(extents, _READS_AN_OBJECT)):
+            volume = sum(extent.length for extent in batch)
+            await self._budget.acquire(volume)
+            try:
+                operation = Operation()
+                if size is not None:
+                    operation.create().truncate(size)
+                for extent, data in zip(batch, await self._read(index, number, batch)):
+                    self._add(operation, pieces(extent.offset, data))
+                await self._write(index, number, operation)
+            finally:
+                self._budget.release(volume)
+
+    async def _read(self, index: int, number: int, extents: Sequence[Extent]) -> List[bytes]:
+        source = self._source.at_snapshot(self._segments[index].remote_snap)
+        oid = self._source.header.data_object(number)
+        found = await asyncio.gather(*(
+            source.read(oid, extent.length, extent.offset) for extent in extents))
+        self.statistics.bytes_read += sum(len(data or b"") for data in found)
+        return [data or b"" for data in found]
+
+    async def _copy_by_comparing(self, number: int, oid: str) -> None:
+        size = self._source.header.object_size
+        await self._budget.acquire(2 * size)
+        try:
+            old = await self._target.read(self._target_header.data_object(number), size)
+            for index, segment in enumerate(self._segments):
+                new = await self._source.at_snapshot(segment.remote_snap).read(oid, size)
+                self.statistics.bytes_read += len(new or b"")
+                await self._write_difference(index, number, old, new)
+                old = new
+        finally:
+            self._budget.release(2 * size)
+
+    async def _write_difference(self, index: int, number: int, old: Optional[bytes],
+                                new: Optional[bytes]) -> None:
+        if new is None:
+            if old is not None:
+                await self._remove(index, number)
+            return
+        self._note_existing(index, number)
+        if old == new:
+            return
+        operation = Operation().create()
+        if old is None or len(old) != len(new):
+            operation.truncate(len(new))
+        self._add(operation, changed_pieces(0, old or b"", new))
+        await self._write(index, number, operation)
+
+    def _note_existing(self, index: int, number: int) -> None:
+        seen = self.seen.get(index)
+        if seen is not None and number < len(seen):
+            seen[number] = 1
+
+    def _add(self, operation: Operation, found: Iterable[Piece]) -> None:
+        for piece in found:
+            if piece.data is None:
+                operation.zero(piece.offset, piece.length)
+            else:
+                operation.write(piece.offset, piece.data)
+                self.statistics.bytes_written += piece.length
+
+    async def _write(self, index: int, number: int, operation: Operation) -> None:
+        try:
+            self._check()
+        except BaseException:
+            operation.release()
+            raise
+        await self._targets[index].operate(self._target_header.data_object(number), operation)
+
+    async def _remove(self, index: int, number: int) -> None:
+        try:
+            await self._write(index, number, Operation().remove())
+        except NotFound:
+            pass
+
+
+def _batches(extents: Sequence[Extent]) -> Iterable[List[Extent]]:
+    """Group reads so that no group is above _CHUNK bytes."""
+    batch: List[Extent] = []
+    for extent in extents:
+        for part in chunks(extent, _CHUNK):
+            if batch and sum(e.length for e in batch) + part.length > _CHUNK:
+                yield batch
+                batch = []
+            batch.append(part)
+    if batch:
+        yield batch
+
+
+class Progress:
+    """How far a run over ascending object numbers is."""
+
+    def __init__(self, numbers: Sequence[int]) -> None:
+        self.total = len(numbers)
+        self.done = 0
+        self._active: Dict[int, None] = {}
+        self._next = numbers[0] if numbers else 0
+
+    @property
+    def contiguous(self) -> int:
+        """Every object below this number is finished."""
+        return next(iter(self._active), self._next)
+
+    @property
+    def percent(self) -> float:
+        return 100.0 * self.done / self.total if self.total else 100.0
+
+    def begin(self, number: int) -> None:
+        self._active[number] = None
+        self._next = number + 1
+
+    def end(self, number: int) -> None:
+        del self._active[number]
+        self.done += 1
+
+
+async def copy_all(copier: ObjectCopier, numbers: Sequence[int], progress: Progress) -> None:
+    """Copy all these objects, several at a time; the first error ends the others and is raised."""
+    waiting = iter(numbers)
+
+    async def lane() -> None:
+        for number in waiting:
+            progress.begin(number)
+            await copier.copy(number)
+            progress.end(number)
+
+    lanes = [asyncio.ensure_future(lane()) for _ in range(min(_LANES, len(numbers)))]
+    try:
+        await asyncio.gather(*lanes)
+    finally:
+        for task in lanes:
+            task.cancel()
+        await asyncio.gather(*lanes, return_exceptions=True)

@@ -1,0 +1,406 @@
+"""One sync of a snapshot-mode image: from one mirror snapshot of the primary to a later one."""
+
+import asyncio
+from dataclasses import dataclass, field, replace
+from typing import Awaitable, Callable, Collection, Dict, FrozenSet, List, Optional, Tuple
+
+from ..errors import NotReady
+from ..wire import image_state
+from ..wire.constants import NOSNAP, Feature, ObjectState, Protection, SnapState
+from ..wire.header import ImageHeader
+from ..wire.object_map import ObjectMap, merged, numbers
+from ..wire.snapshot import MirrorNamespace, Snapshot, UserNamespace
+from . import state as copied_state
+from .budget import Budget
+from .hold import Hold
+from .image import Copy, Image
+from .maps import (Segment, head_after, head_before, local_maps, marked_in, touched_by)
+from .objects import ListSnaps, ObjectCopier, Progress, Source, Statistics, copy_all
+from .scan import Link, Sync, made_by_us, mirror, snapshot_name
+
+_PROGRESS_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Means:
+    """What a sync works with, the same for all images of a pool.
+
+    `list_snaps` makes, for a data pool of the primary, the call that lists an object's clones; None
+    where this release of librados does not let us.  `tx_peers` are the local pool's peers that
+    take snapshots from here.  `dead` are addresses of predecessors known to be gone.
+    """
+
+    budget: Budget
+    list_snaps: Callable[[int, str], Optional[ListSnaps]]
+    tx_peers: FrozenSet[str] = frozenset()
+    dead: Collection[str] = ()
+
+
+@dataclass
+class Report:
+    """How a running sync does; read by the status."""
+
+    snapshot: Snapshot
+    progress: Optional[Progress] = None
+    statistics: Statistics = field(default_factory=Statistics)
+
+    @property
+    def percent(self) -> float:
+        return self.progress.percent if self.progress else 0.0
+
+
+class SnapshotSync:
+    """Carries out a `Sync` of scan.plan for a copy.
+
+    `local` and `remote` are the headers that the plan was made from, `local` the one that `copy`
+    read last.  `name` is the copy's name now.
+    """
+
+    def __init__(self, copy: Copy, source: Image, global_id: str, name: str, link: Link,
+                 means: Means, sync: Sync, local: ImageHeader, remote: ImageHeader) -> None:
+        self.copy = copy
+        self.source = source
+        self.global_id = global_id
+        self.name = name
+        self.link = link
+        self.means = means
+        self.sync = sync
+        self.local = local
+        self.remote = remote
+        self.report = Report(sync.end)
+        self._version: Optional[int] = copy.version
+        self._segments: List[Segment] = []
+        self._base_map: Optional[ObjectMap] = None
+        self._target_id = 0
+
+    @property
+    def _has_maps(self) -> bool:
+        return bool(self.local.features & Feature.OBJECT_MAP)
+
+    @property
+    def _fast_diff(self) -> bool:
+        return bool(self.local.features & Feature.FAST_DIFF)
+
+    async def run(self, on_first_snapshot: Callable[[], Awaitable[None]]) -> str:
+        """Copy up to the end snapshot and mark it complete; return the copy's name after that.
+
+        `on_first_snapshot` is called when the mirror snapshot and its image state are there.
+        Raise NotReady when another client needs the image; what is done is not done again.
+        """
+        if self.sync.rebase:
+            await self._rebase()
+        blobs = await self.source.image_state_blobs(self.sync.end.id)
+        state = image_state.decode(blobs)
+        seqs = await self._make_snapshots()
+        await self.copy.write_image_state(self._target_id, blobs)
+        await on_first_snapshot()
+        await self._copy_data()
+        header = await self._own_header()
+        self.name = await copied_state.apply(
+            self.copy, header, self.name, state, self.remote, seqs)
+        await self.copy.set_progress(
+            self._target_id, True, header.object_count(self.sync.end.size))
+        return self.name
+
+    @property
+    def inherited(self) -> bool:
+        """Whether the copy stands on what a daemon wrote."""
+        return not self._verified()
+
+    async def finish(self) -> None:
+        """Remove what the sync has made superfluous here, and tell who has the image open."""
+        superfluous = [s for s in self.local.mirror_snapshots
+                       if s.id != self._target_id and _prunable(s)]
+        header = self.local
+        if superfluous not in ([], [self._heir]):
+            header = await self._own_header()
+        for snapshot in superfluous:
+            await self.copy.remove_snapshot(header, snapshot, merged=snapshot == self._heir)
+        await self.copy.notify()
+
+    # --- snapshots ---------------------------------------------------------------------------
+
+    async def _rebase(self) -> None:
+        """Capture the image as it is in a mirror snapshot of ours.
+
+        The snapshot that the C++ daemon makes shows the data from before its sync: a forced
+        promotion in the middle of our sync would return to that.
+        """
+        base = self.sync.base
+        assert base is not None
+        if self.local.size != base.size:
+            raise NotReady("the copy was left in the middle of a resize")
+        [snap_id] = await self.copy.data_pool(self.local).new_snap_ids(1)
+        head = await self.copy.load_map(self.local) if self._has_maps else None
+        if head is not None:
+            await self.copy.save_map(head, snap_id)
+        await self.copy.write_image_state(snap_id, await self.copy.image_state_blobs(base.id))
+        name = snapshot_name(self.global_id, self.link.remote_uuid, self.sync.start, False)
+        await self.copy.add_snapshot(name, snap_id, mirror(base), self._version)
+        self._version = None
+        if head is not None:
+            await self.copy.save_map(head_after(head, self._fast_diff))
+        self.local = await self._own_header()
+        captured = self.local.snapshot(snap_id)
+        assert captured is not None
+        self.sync = replace(self.sync, base=captured, rebase=False)
+
+    async def _make_snapshots(self) -> Dict[int, int]:
+        """Make the local snapshots of this sync, or find those of the attempt that is resumed.
+
+        Return the map of the primary's user snapshots to the copy's.
+        """
+        users = [s for s in self.remote.user_snapshots
+                 if self.sync.start < s.id < self.sync.end.id]
+        resume = self.sync.resume
+        if resume is not None:
+            made = dict(mirror(resume).snap_seqs)
+            self._target_id = resume.id
+            await self._set_size(self.sync.end.size)
+            await self._plan_segments([(s, made[s.id]) for s in users if s.id in made])
+            return {k: v for k, v in made.items() if v != NOSNAP}
+        await self._remove_leftovers()
+        ids = await self.copy.data_pool(self.local).new_snap_ids(len(users) + 1)
+        self._target_id = ids[-1]
+        pairs = list(zip(users, ids))
+        await self._plan_segments(pairs)
+        for snapshot, snap_id in pairs:
+            await self._add_user_snapshot(snapshot, snap_id)
+        await self._set_size(self.sync.end.size)
+        seqs = self._older_pairs()
+        seqs.update((snapshot.id, snap_id) for snapshot, snap_id in pairs)
+        await self._add_mirror_snapshot(seqs)
+        return seqs
+
+    async def _remove_leftovers(self) -> None:
+        """User snapshots that an attempt made before it had a mirror snapshot to show for it."""
+        newest = self.sync.base.id if self.sync.base else 0
+        for snapshot in reversed(self.local.user_snapshots):
+            if snapshot.id > newest:
+                await self.copy.remove_snapshot(self.local, snapshot)
+                self._version = None
+
+    async def _add_user_snapshot(self, snapshot: Snapshot, snap_id: int) -> None:
+        await self._set_size(snapshot.size)
+        await self.copy.add_snapshot(snapshot.name, snap_id, UserNamespace(), self._version)
+        self._version = None
+        if snapshot.protection == Protection.PROTECTED:
+            await self.copy.protect(snap_id, Protection.PROTECTED)
+
+    async def _add_mirror_snapshot(self, seqs: Dict[int, int]) -> None:
+        demoted = mirror(self.sync.end).is_demoted
+        namespace = MirrorNamespace(
+            state=SnapState.NON_PRIMARY_DEMOTED if demoted else SnapState.NON_PRIMARY,
+            complete=False,
+            peer_uuids=self.means.tx_peers if demoted else frozenset(),
+            primary_mirror_uuid=self.link.remote_uuid,
+            primary_snap_id=self.sync.end.id,
+            snap_seqs={**seqs, self.sync.end.id: NOSNAP})
+        name = snapshot_name(self.global_id, self.link.remote_uuid, self.sync.end.id,
+                             self._verified())
+        await self.copy.add_snapshot(name, self._target_id, namespace, self._version)
+        self._version = None
+
+    def _verified(self) -> bool:
+        """Whether nothing in the copy was ever left to a daemon that loses discards."""
+        base = self.sync.base
+        if base is None or mirror(base).is_primary:
+            return True
+        return bool(made_by_us(self.global_id, base))
+
+    def _older_pairs(self) -> Dict[int, int]:
+        """User snapshots up to the start: by the base's own record, else by name."""
+        base = self.sync.base
+        if base is None:
+            return {}
+        known = mirror(base).snap_seqs if mirror(base).is_non_primary else {}
+        ours = {s.id: s for s in self.local.user_snapshots if s.id < base.id}
+        by_name = {s.name: s.id for s in ours.values()}
+        pairs = {}
+        for snapshot in self.remote.user_snapshots:
+            if snapshot.id > self.sync.start:
+                continue
+            local_id = known.get(snapshot.id)
+            if local_id is None or local_id not in ours:
+                local_id = by_name.get(snapshot.name)
+            if local_id is not None:
+                pairs[snapshot.id] = local_id
+        return pairs
+
+    async def _set_size(self, size: int) -> None:
+        if self.local.size != size:
+            await self.copy.set_size(size)
+            self.local = replace(self.local, size=size)
+            self._version = None
+
+    async def _own_header(self) -> ImageHeader:
+        header = await self.copy.header()
+        if header is None or not header.features & Feature.NON_PRIMARY:
+            raise NotReady("the local image was promoted or removed meanwhile")
+        return header
+
+    # --- what to copy ------------------------------------------------------------------------
+
+    async def _plan_segments(self, pairs: List[Tuple[Snapshot, int]]) -> None:
+        """Find out, from object maps, which objects each segment may touch."""
+        base_map, maps = await self._load_maps()
+        previous_id, previous = self.sync.start, base_map
+        count = max(self.remote.max_object_count, self.local.max_object_count)
+        for snapshot, local_id in pairs + [(self.sync.end, self._target_id)]:
+            chain = [maps[s.id] for s in self.remote.snapshots
+                     if previous_id < s.id <= snapshot.id]
+            self._segments.append(Segment(
+                snapshot.id, local_id, snapshot.size, self.remote.object_count(snapshot.size),
+                touched_by(previous, chain, count), maps[snapshot.id]))
+            previous_id, previous = snapshot.id, maps[snapshot.id]
+        if self.sync.dirty:
+            await self._suspect_all_written(count)
+
+    async def _load_maps(self) -> Tuple[Optional[ObjectMap], Dict[int, Optional[ObjectMap]]]:
+        """The map before the first segment, and those of the primary's snapshots in the sync."""
+        later = [s.id for s in self.remote.snapshots if self.sync.start < s.id <= self.sync.end.id]
+        before, *found = await asyncio.gather(
+            self._load_base_map(), *(self.source.load_map(self.remote, i) for i in later))
+        return before, dict(zip(later, found))
+
+    async def _load_base_map(self) -> Optional[ObjectMap]:
+        base = self.sync.base
+        if base is None:
+            self._base_map = ObjectMap() if self._has_maps else None
+            return ObjectMap()
+        if not self._has_maps:
+            return await self.source.load_map(self.remote, self.sync.start)
+        self._base_map = await self.copy.load_map(self.local, base.id)
+        if self._base_map is None:
+            count = self.local.object_count(base.size)
+            self._base_map = ObjectMap.filled(count, ObjectState.EXISTS)
+            return None
+        return self._base_map
+
+    async def _suspect_all_written(self, count: int) -> None:
+        """An attempt at a snapshot that is gone since may have written more than the maps tell."""
+        head = await self.copy.load_map(self.local) if self._has_maps else None
+        mask = b"\1" * count if head is None else marked_in(head)
+        self._segments = [replace(segment, touched=merged([segment.touched, mask]),
+                                  remote_map=segment.remote_map) for segment in self._segments]
+
+    # --- data --------------------------------------------------------------------------------
+
+    @property
+    def _heir(self) -> Optional[Snapshot]:
+        """The snapshot whose marks the first segment inherits, as it is removed after the sync."""
+        base = self.sync.base
+        return base if base is not None and _prunable(base) else None
+
+    async def _copy_data(self) -> None:
+        touched = numbers(merged(segment.touched for segment in self._segments))
+        if self.sync.resume is not None:
+            done = mirror(self.sync.resume).last_copied_object_number
+            touched = [number for number in touched if number >= done]
+        await self._save_maps_before()
+        if touched:
+            copier = await self._copy_held(touched)
+            await self._check_source()
+            await self._save_maps_after(copier.seen)
+
+    async def _save_maps_before(self) -> None:
+        if not self._has_maps:
+            return
+        assert self._base_map is not None
+        count = self.remote.object_count(self.sync.end.size)
+        await asyncio.gather(*(
+            self.copy.save_map(one, segment.local_snap)
+            for one, segment in zip(self._local_maps({}), self._segments)))
+        if count != len(self._base_map) or any(b"\1" in s.touched for s in self._segments):
+            await self.copy.save_map(head_before(self._base_map, self._segments, count))
+
+    async def _save_maps_after(self, seen: Dict[int, bytearray]) -> None:
+        if not self._has_maps:
+            return
+        maps = self._local_maps({index: bytes(cells) for index, cells in seen.items()})
+        if seen:
+            await asyncio.gather(*(
+                self.copy.save_map(one, segment.local_snap)
+                for one, segment in zip(maps, self._segments)))
+        await self.copy.save_map(head_after(maps[-1], self._fast_diff))
+
+    def _local_maps(self, seen: Dict[int, bytes]) -> List[ObjectMap]:
+        assert self._base_map is not None
+        carried = marked_in(self._base_map) if self._heir is not None else b""
+        return local_maps(self._base_map, self._segments, self._fast_diff, carried, seen)
+
+    async def _copy_held(self, touched: List[int]) -> ObjectCopier:
+        """Copy these objects while no other client may write to the image."""
+        hold = Hold(self.copy.pool, self.copy.id, self.local)
+        await hold.acquire(self.means.dead)
+        copier: Optional[ObjectCopier] = None
+        try:
+            header = await self._own_header()
+            if header.snap_seq != self._target_id:
+                raise NotReady("another client made a snapshot of the local image meanwhile")
+            copier = self._copier(header, hold)
+            await self._copy_until_lost(copier, touched, hold)
+            return copier
+        finally:
+            if copier is not None:
+                copier.close()
+            await hold.release()
+
+    def _copier(self, header: ImageHeader, hold: Hold) -> ObjectCopier:
+        pool = self.source.data_pool(self.remote)
+        source = Source(pool, self.remote,
+                        self.means.list_snaps(pool.pool_id, pool.namespace))
+        return ObjectCopier(
+            source, self.copy.data_pool(header), header, self.sync.start, self._segments,
+            header.snap_ids, self.means.budget, hold.check,
+            fresh=self.sync.start == 0 and self.sync.resume is None and not self.sync.dirty,
+            compare=self.sync.dirty)
+
+    async def _copy_until_lost(self, copier: ObjectCopier, touched: List[int],
+                               hold: Hold) -> None:
+        progress = Progress(touched)
+        self.report.progress, self.report.statistics = progress, copier.statistics
+        copying = asyncio.ensure_future(copy_all(copier, touched, progress))
+        lost = asyncio.ensure_future(hold.lost.wait())
+        recording = asyncio.ensure_future(self._record(progress))
+        try:
+            await asyncio.wait({copying, lost, recording}, return_when=asyncio.FIRST_COMPLETED)
+            if recording.done():
+                recording.result()
+            if not copying.done():
+                hold.check()
+        finally:
+            for task in (copying, lost, recording):
+                task.cancel()
+            results = await asyncio.gather(copying, lost, recording, return_exceptions=True)
+        if isinstance(results[0], BaseException):
+            raise results[0]
+
+    async def _record(self, progress: Progress) -> None:
+        """Note now and then how far we are.
+
+        The daemon resumes one object after the number noted, we at it: so the number of the last
+        object that is finished serves both.
+        """
+        noted = 0
+        while True:
+            await asyncio.sleep(_PROGRESS_SECONDS)
+            last = progress.contiguous - 1
+            if last > noted:
+                await self.copy.set_progress(self._target_id, False, last)
+                noted = last
+
+    async def _check_source(self) -> None:
+        """Raise NotReady when the snapshot that was copied went away under us."""
+        header = await self.source.header()
+        if header is None or header.snapshot(self.sync.end.id) is None:
+            raise NotReady("the primary removed the snapshot while it was being copied; "
+                           "it is copied again from the next")
+
+
+def _prunable(snapshot: Snapshot) -> bool:
+    """A complete or abandoned copy that no peer waits for."""
+    namespace = mirror(snapshot)
+    return namespace.is_non_primary and not namespace.peer_uuids
+
+

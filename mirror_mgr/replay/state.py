@@ -1,0 +1,112 @@
+"""Makes name, features, metadata, snapshots and limit of a copy those of a mirror snapshot."""
+
+from typing import Dict, Mapping
+
+from ..cluster.operation import Operation
+from ..errors import NotFound
+from ..wire import cls_rbd
+from ..wire.constants import Feature, HeaderFlag, ObjectState, Protection
+from ..wire.header import DIRECTORY, ImageHeader, id_oid, object_map_oid
+from ..wire.image_state import ImageState
+from ..wire.object_map import ObjectMap
+from .image import Copy
+
+# What librbd lets be switched on an existing image; fast-diff goes with the object map.
+_MUTABLE = Feature.EXCLUSIVE_LOCK | Feature.OBJECT_MAP | Feature.DEEP_FLATTEN
+# Keys that belong to mirroring itself (librbd's RBD_MIRROR metadata): a resync request, say.
+_INTERNAL = ".rbd_mirror."
+
+
+async def apply(copy: Copy, header: ImageHeader, name: str, state: ImageState,
+                remote: ImageHeader, snap_seqs: Mapping[int, int]) -> str:
+    """Given the copy (its header, its name) and the state it is to have, make it so.
+
+    `snap_seqs` maps snapshot ids of the primary to those of the copy.  Return the copy's name.
+    Raise Busy when a snapshot that is to go has clones here; it is tried again at the next sync.
+    """
+    if state.name != name:
+        await rename(copy, name, state.name)
+    await _features(copy, header, state)
+    await _metadata(copy, header, state)
+    await _snapshots(copy, header, state, remote, snap_seqs)
+    if header.snap_limit != state.snap_limit:
+        await copy.pool.call(copy.header_oid, cls_rbd.snapshot_set_limit(state.snap_limit))
+    return state.name
+
+
+async def rename(copy: Copy, old: str, new: str) -> None:
+    """Rename the copy; raise AlreadyExists when another image has the name."""
+    await copy.pool.operate(id_oid(new), Operation().create(exclusive=True).call(
+        cls_rbd.set_id(copy.id)))
+    try:
+        await copy.pool.call(DIRECTORY, cls_rbd.dir_rename_image(old, new, copy.id))
+    except BaseException:
+        await copy.pool.remove(id_oid(new))
+        raise
+    await copy.pool.remove(id_oid(old))
+
+
+async def _features(copy: Copy, header: ImageHeader, state: ImageState) -> None:
+    wanted = state.features & _MUTABLE
+    had = header.features & _MUTABLE
+    for feature in (Feature.EXCLUSIVE_LOCK, Feature.OBJECT_MAP, Feature.DEEP_FLATTEN):
+        if not (wanted ^ had) & feature:
+            continue
+        on = bool(wanted & feature)
+        mask = feature
+        if feature == Feature.OBJECT_MAP:
+            mask |= Feature.FAST_DIFF
+            if on:
+                await _new_object_maps(copy, header)
+        await copy.pool.call(copy.header_oid, cls_rbd.set_features(mask if on else 0, mask))
+        if feature == Feature.OBJECT_MAP and not on:
+            await _drop_object_maps(copy, header)
+
+
+async def _new_object_maps(copy: Copy, header: ImageHeader) -> None:
+    """Maps that know nothing yet are flagged so, as librbd does, until they are rebuilt."""
+    flags = HeaderFlag.OBJECT_MAP_INVALID | HeaderFlag.FAST_DIFF_INVALID
+    for snapshot in header.snapshots:
+        count = header.object_count(snapshot.size)
+        await copy.save_map(ObjectMap.filled(count, ObjectState.EXISTS), snapshot.id)
+        await copy.pool.call(copy.header_oid, cls_rbd.set_flags(flags, flags, snapshot.id))
+    count = header.object_count(header.size)
+    await copy.save_map(ObjectMap.filled(count, ObjectState.EXISTS))
+    await copy.pool.call(copy.header_oid, cls_rbd.set_flags(flags, flags))
+
+
+async def _drop_object_maps(copy: Copy, header: ImageHeader) -> None:
+    for snapshot in header.snapshots:
+        await copy.pool.remove(object_map_oid(copy.id, snapshot.id))
+    await copy.pool.remove(object_map_oid(copy.id))
+
+
+async def _metadata(copy: Copy, header: ImageHeader, state: ImageState) -> None:
+    mine = {k: v for k, v in header.metadata.items() if not k.startswith(_INTERNAL)}
+    theirs = {k: v for k, v in state.metadata.items() if not k.startswith(_INTERNAL)}
+    for key in sorted(mine.keys() - theirs.keys()):
+        await copy.pool.call(copy.header_oid, cls_rbd.metadata_remove(key))
+    news: Dict[str, bytes] = {k: v for k, v in theirs.items() if mine.get(k) != v}
+    if news:
+        await copy.pool.call(copy.header_oid, cls_rbd.metadata_set(news))
+
+
+async def _snapshots(copy: Copy, header: ImageHeader, state: ImageState, remote: ImageHeader,
+                     snap_seqs: Mapping[int, int]) -> None:
+    origins = {local: theirs for theirs, local in snap_seqs.items()}
+    for snapshot in header.user_snapshots:
+        origin = origins.get(snapshot.id)
+        wanted = state.snapshots.get(origin) if origin is not None else None
+        if wanted is None or origin is None or remote.snapshot(origin) is None:
+            await copy.remove_snapshot(header, snapshot)
+            continue
+        if wanted.name != snapshot.name:
+            try:
+                await copy.pool.call(copy.header_oid,
+                                     cls_rbd.snapshot_rename(snapshot.id, wanted.name))
+            except NotFound:
+                continue
+        protection = (Protection.PROTECTED if wanted.protection == Protection.PROTECTED
+                      else Protection.UNPROTECTED)
+        if snapshot.protection != protection:
+            await copy.protect(snapshot.id, protection)

@@ -1,0 +1,120 @@
+"""Start of the worker: from the manager (`--managed`), by hand, or as a service."""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+import threading
+from typing import Awaitable, Callable, Dict, List, Optional, Sequence
+
+from ..cluster.connection import Connection
+from ..errors import MirrorError
+from . import daemonize, options, protocol
+from .pipe import ManagerPipe
+from .worker import Worker
+
+log = logging.getLogger("mirror_mgr.worker")
+
+# How long an orderly end may take before the process just ends.
+_END_SECONDS = 5.0
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Run until told to stop; return the exit code."""
+    try:
+        wanted = options.parse(sys.argv[1:] if argv is None else argv)
+        if wanted.action == options.HELP:
+            print(options.USAGE, end="")
+            return 0
+        if wanted.action == options.VERSION:
+            print(f"{options.PROGRAM} {daemonize.version()}")
+            return 0
+        return run_managed() if wanted.managed else run_alone(wanted)
+    except MirrorError as error:
+        print(f"{options.PROGRAM}: {error}", file=sys.stderr)
+        return error.errno
+
+
+def run_managed() -> int:
+    """Serve the manager at the other end of stdin and stdout; end when it is gone."""
+    pipe = ManagerPipe(sys.stdin.buffer, sys.stdout.buffer)
+    pipe.install_log_handler()
+    pipe.say(protocol.WorkerHello(os.getpid()))
+    hello = pipe.read_hello()
+    conf: Dict[str, str] = {"mon_host": hello.mon_host, "key": hello.key, "fsid": hello.fsid}
+
+    def connect() -> Connection:
+        return Connection.connect("local", hello.entity, None, conf)
+
+    async def serve() -> None:
+        worker = Worker(_in_thread(connect), hello.entity, pipe.say, hello.options,
+                        frozenset(hello.dead))
+        pipe.start_reading(worker)
+        await _until_stopped(worker, pipe.ended)
+
+    _run(serve)
+    return 0
+
+
+def run_alone(wanted: options.Options) -> int:
+    """Replay every mirrored pool, with the daemon's arguments and no manager."""
+    conffile = os.path.abspath(wanted.conf or daemonize.find_conf(wanted.cluster))
+
+    def connect() -> Connection:
+        return Connection.connect("local", wanted.entity, conffile, {}, wanted.ceph_args)
+
+    daemonize.prepare(wanted)
+
+    async def serve() -> None:
+        worker = Worker(_in_thread(connect), wanted.entity, lambda message: None, {})
+        await _until_stopped(worker, asyncio.Event())
+
+    try:
+        _run(serve)
+    finally:
+        daemonize.remove_pid_file(wanted)
+    return 0
+
+
+def _in_thread(connect: Callable[[], Connection]) -> Callable[[], Awaitable[Connection]]:
+    async def connected() -> Connection:
+        return await asyncio.get_running_loop().run_in_executor(None, connect)
+    return connected
+
+
+async def _until_stopped(worker: Worker, ended: asyncio.Event) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ended.set)
+    loop.add_signal_handler(signal.SIGHUP, worker.refresh)
+    running = asyncio.ensure_future(worker.run())
+    stopping = asyncio.ensure_future(ended.wait())
+    await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    _end_by_force_after(_END_SECONDS)
+    running.cancel()
+    stopping.cancel()
+    results: List[object] = await asyncio.gather(running, return_exceptions=True)
+    if isinstance(results[0], Exception):
+        log.error("the worker ended", exc_info=results[0])
+
+
+def _end_by_force_after(seconds: float) -> None:
+    """A dead site must not keep the process: what it holds in RADOS, others may break."""
+    timer = threading.Timer(seconds, os._exit, (0,))
+    timer.daemon = True
+    timer.start()
+
+
+def _run(serve: Callable[[], Awaitable[None]]) -> None:
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    loop.run_until_complete(serve())
+    logging.shutdown()
+    sys.stdout.flush()
+    # Threads of a dead site's client may never end.
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,91 @@
+"""What a daemon does around its work: conf file, log, pid file, user, background."""
+
+import grp
+import logging
+import os
+import pwd
+import sys
+
+from ..errors import InvalidArgument
+from .options import Options
+
+_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+
+def version() -> str:
+    """The installed package's version."""
+    from .. import __version__
+    return __version__
+
+
+def find_conf(cluster: str) -> str:
+    """Ceph's own search: CEPH_CONF, then /etc/ceph/<cluster>.conf, ~/.ceph, the current folder."""
+    named = os.environ.get("CEPH_CONF")
+    if named:
+        return named
+    candidates = [f"/etc/ceph/{cluster}.conf",
+                  os.path.expanduser(f"~/.ceph/{cluster}.conf"), f"{cluster}.conf"]
+    for path in candidates:
+        if os.path.exists(path):
+            return path
+    raise InvalidArgument(f"no conf of cluster {cluster!r} found (looked at "
+                          f"{', '.join(candidates)}); name it by -c or CEPH_CONF")
+
+
+def prepare(wanted: Options) -> None:
+    """Become what the command line asks for; before any thread or connection is made."""
+    if not wanted.foreground:
+        _into_background()
+    if wanted.pid_file:
+        with open(wanted.pid_file, "w", encoding="ascii") as file:
+            file.write(f"{os.getpid()}\n")
+    _set_up_log(wanted)
+    _change_user(wanted)
+
+
+def remove_pid_file(wanted: Options) -> None:
+    if wanted.pid_file and os.path.exists(wanted.pid_file):
+        os.unlink(wanted.pid_file)
+
+
+def _into_background() -> None:
+    if os.fork():
+        os._exit(0)
+    os.setsid()
+    if os.fork():
+        os._exit(0)
+    os.chdir("/")
+    null = os.open(os.devnull, os.O_RDWR)
+    for number in (0, 1, 2):
+        os.dup2(null, number)
+
+
+def _set_up_log(wanted: Options) -> None:
+    handler: logging.Handler = logging.StreamHandler(sys.stderr)
+    if wanted.log_file and not wanted.log_to_stderr:
+        handler = logging.FileHandler(wanted.log_file)
+    handler.setFormatter(logging.Formatter(_FORMAT))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+
+
+def _change_user(wanted: Options) -> None:
+    if wanted.setgroup:
+        os.setgid(_group_id(wanted.setgroup))
+    if wanted.setuser:
+        os.setuid(_user_id(wanted.setuser))
+
+
+def _user_id(name: str) -> int:
+    try:
+        return int(name) if name.isdigit() else pwd.getpwnam(name).pw_uid
+    except KeyError:
+        raise InvalidArgument(f"--setuser: no user {name!r} here") from None
+
+
+def _group_id(name: str) -> int:
+    try:
+        return int(name) if name.isdigit() else grp.getgrnam(name).gr_gid
+    except KeyError:
+        raise InvalidArgument(f"--setgroup: no group {name!r} here") from None
+
+

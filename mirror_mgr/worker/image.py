@@ -1,0 +1,291 @@
+"""One mirrored image: looks at both sides, does what the plan says, tells how it stands."""
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass
+from typing import Callable, Optional
+
+from ..cluster.pool import Pool, Watch
+from ..errors import Busy, Fenced, MirrorError, NotFound, NotReady
+from ..replay import create, scan, unlink
+from ..replay.image import Copy, Image
+from ..replay.snapshot import Means, SnapshotSync
+from ..wire import cls_rbd
+from ..wire.constants import MirrorImageState
+from ..wire.header import DIRECTORY, ImageHeader
+from . import status
+from .status import ImageStatus, SyncHistory
+
+log = logging.getLogger(__name__)
+
+# How long an image may go unlooked at when no watch tells of news.
+CHECK_SECONDS = 30.0
+_RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0)
+# A sync is worth telling of when it takes longer than this.
+_TELL_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Mirrored:
+    """An image as the two `rbd_mirroring` objects name it; `local_id` None: no copy yet."""
+
+    global_id: str
+    remote_id: str
+    local_id: Optional[str]
+    local_state: Optional[MirrorImageState]
+
+
+@dataclass
+class Gates:
+    """How many images of a worker may do a thing at one time."""
+
+    looking: asyncio.Semaphore
+    syncing: asyncio.Semaphore
+
+
+class ImageReplayer:
+    """Replays one snapshot-mode image until cancelled.
+
+    `publish` is called with each new status.
+    """
+
+    def __init__(self, local: Pool, remote: Pool, link: scan.Link, means: Callable[[], Means],
+                 mirrored: Mirrored, gates: Gates,
+                 publish: Callable[["ImageReplayer"], None]) -> None:
+        self.mirrored = mirrored
+        self.name = ""
+        self.status: ImageStatus = status.starting()
+        self.since = time.time()
+        self.percent: Optional[float] = None
+        self.history = SyncHistory()
+        self._local = local.fork()
+        self._source = Image(remote, mirrored.remote_id)
+        self._link = link
+        self._means = means
+        self._gates = gates
+        self._publish = publish
+        self._copy = Copy(self._local, mirrored.local_id) if mirrored.local_id else None
+        self._created = mirrored.local_state != MirrorImageState.CREATING
+        self._watch: Optional[Watch] = None
+        self._news = asyncio.Event()
+        self._failures = 0
+        self._requested: Optional[int] = None
+        self._note = ""
+
+    def wake(self) -> None:
+        """Look at the image again soon."""
+        self._news.set()
+
+    def wake_if_stopped(self) -> None:
+        """Look again at an image whose header is not watched: only the poll tells of news there."""
+        if self._watch is None:
+            self.wake()
+
+    async def run(self) -> None:
+        """Until cancelled; raise Fenced when this client was blocklisted."""
+        self._publish(self)
+        try:
+            while True:
+                self._news.clear()
+                pause = await self._attempt()
+                try:
+                    await asyncio.wait_for(self._news.wait(), pause)
+                except asyncio.TimeoutError:
+                    pass
+        finally:
+            await self._unwatch()
+            self._local.close()
+
+    async def _attempt(self) -> float:
+        """Look and act once; return the seconds until the next look if nothing happens before."""
+        try:
+            again = await self._step()
+            self._failures = 0
+            return 0.0 if again else CHECK_SECONDS
+        except Fenced:
+            raise
+        except (NotReady, Busy) as error:
+            self._note = str(error)
+        except MirrorError as error:
+            self._tell(status.failed(str(error)))
+        except Exception as error:
+            log.exception("image %s: please report this as a bug", self.name)
+            self._tell(status.failed(f"internal error: {error}; see the worker's log"))
+        pause = _RETRY_SECONDS[min(self._failures, len(_RETRY_SECONDS) - 1)]
+        self._failures += 1
+        return pause
+
+    async def _step(self) -> bool:
+        """One look and what follows from it; whether to look again at once."""
+        async with self._gates.looking:
+            remote = await self._remote_header()
+            local = await self._local_header()
+        plan = scan.plan(self.mirrored.global_id, local, remote, self._link)
+        await self._clean_up(plan, local, remote)
+        action = plan.action
+        if isinstance(action, scan.Sync):
+            async with self._gates.syncing:
+                await self._sync(action, local, remote)
+            return self._news.is_set()
+        if isinstance(action, scan.NeedsSnapshot) and await self._request(action):
+            return True
+        await self._tell_standing(action, local, remote)
+        return bool(plan.drop_local)
+
+    async def _remote_header(self) -> ImageHeader:
+        """Read the primary's header, watched first so that no change is missed."""
+        await self._ensure_watch()
+        remote = await self._source.header()
+        if remote is None:
+            raise NotFound("remote image does not exist")
+        return remote
+
+    async def _local_header(self) -> Optional[ImageHeader]:
+        if not self.name:
+            self.name = await self._find_name()
+        if self._copy is None:
+            return None
+        local = await self._copy.header()
+        if not self._created and (local is None or not local.mirror_snapshots):
+            await create.discard(self._local, self._copy.id, self.mirrored.global_id, self.name)
+            self._copy = None
+            return None
+        if local is None:
+            raise NotFound(f"image {self.name!r} is mirrored but has no header here; "
+                           "disable and enable its mirroring")
+        return local
+
+    async def _find_name(self) -> str:
+        if self._copy is not None:
+            try:
+                return cls_rbd.decode_dir_get_name(await self._local.call(
+                    DIRECTORY, cls_rbd.dir_get_name(self._copy.id)))
+            except NotFound:
+                pass
+        return cls_rbd.decode_dir_get_name(await self._source.pool.call(
+            DIRECTORY, cls_rbd.dir_get_name(self._source.id)))
+
+    async def _clean_up(self, plan: scan.Plan, local: Optional[ImageHeader],
+                        remote: ImageHeader) -> None:
+        if self._copy is not None and local is not None:
+            for snapshot in plan.drop_local:
+                await self._copy.remove_snapshot(local, snapshot)
+            if plan.drop_local:
+                await self._copy.notify()
+        for snapshot in plan.unlink_remote:
+            await unlink.unlink(self._source, remote, snapshot, self._link.peer_uuid)
+
+    async def _request(self, action: scan.NeedsSnapshot) -> bool:
+        """Have the primary make the snapshot without which the copy would never start."""
+        if self._requested == action.snap_id:
+            return False
+        self._requested = action.snap_id
+        await unlink.request_snapshot(self._source)
+        return True
+
+    async def _sync(self, action: scan.Sync, local: Optional[ImageHeader],
+                    remote: ImageHeader) -> None:
+        started = time.monotonic()
+        if self._copy is None:
+            self._copy = await create.create(self._local, self._source, remote,
+                                             self.mirrored.global_id, self.name)
+            self._created = False
+        if local is None:
+            local = await self._local_header_after_creation()
+        sync = SnapshotSync(self._copy, self._source, self.mirrored.global_id, self.name,
+                            self._link, self._means(), action, local, remote)
+        telling = asyncio.ensure_future(self._tell_progress(sync, action, local, remote))
+        try:
+            self.name = await sync.run(self._first_snapshot_made)
+        finally:
+            telling.cancel()
+            await asyncio.gather(telling, return_exceptions=True)
+            self.percent = None
+        self.history.add(sync.report.statistics.bytes_read, time.monotonic() - started)
+        self._note = ""
+        self._tell(self._replaying(remote, action.end.timestamp_ns, sync.inherited))
+        await sync.finish()
+        await self._unlink_older(remote, action)
+
+    async def _local_header_after_creation(self) -> ImageHeader:
+        assert self._copy is not None
+        header = await self._copy.header()
+        if header is None:
+            raise NotReady("the copy was removed while it was being made")
+        return header
+
+    async def _first_snapshot_made(self) -> None:
+        if not self._created:
+            assert self._copy is not None
+            await create.enable(self._copy, self.mirrored.global_id)
+            self._created = True
+
+    async def _unlink_older(self, remote: ImageHeader, action: scan.Sync) -> None:
+        for snapshot in remote.mirror_snapshots:
+            namespace = scan.mirror(snapshot)
+            if (snapshot.id < action.end.id and namespace.is_primary
+                    and self._link.peer_uuid in namespace.peer_uuids):
+                await unlink.unlink(self._source, remote, snapshot, self._link.peer_uuid)
+
+    # --- the watch on the primary's header ------------------------------------------------------
+
+    async def _ensure_watch(self) -> None:
+        if self._watch is None:
+            self._watch = await self._source.pool.watch(
+                self._source.header_oid, lambda payload: self.wake(), self._watch_lost)
+
+    def _watch_lost(self) -> None:
+        watch, self._watch = self._watch, None
+        if watch is not None:
+            asyncio.ensure_future(watch.close())
+        self.wake()
+
+    async def _unwatch(self) -> None:
+        watch, self._watch = self._watch, None
+        if watch is not None:
+            await watch.close()
+
+    # --- status ---------------------------------------------------------------------------------
+
+    async def _tell_standing(self, action: scan.Action, local: Optional[ImageHeader],
+                             remote: ImageHeader) -> None:
+        if isinstance(action, scan.Stopped):
+            # A promotion at the other site waits for watches like ours to end.
+            await self._unwatch()
+            self._tell(status.stopped(action.reason))
+        elif isinstance(action, scan.Broken):
+            self._tell(status.failed(action.reason, action.split_brain))
+        else:
+            self._note = action.reason if isinstance(action, scan.Waiting) else ""
+            base = local.mirror_snapshots[-1] if local and local.mirror_snapshots else None
+            source = remote.snapshot(scan.mirror(base).primary_snap_id) if base else None
+            inherited = base is not None and not scan.made_by_us(self.mirrored.global_id, base)
+            self._tell(self._replaying(
+                remote, source.timestamp_ns if source else None, inherited))
+
+    def _replaying(self, remote: ImageHeader, local_ns: Optional[int], inherited: bool,
+                   percent: Optional[float] = None,
+                   syncing_ns: Optional[int] = None) -> ImageStatus:
+        newest = remote.mirror_snapshots[-1].timestamp_ns if remote.mirror_snapshots else 0
+        return status.replaying(self.history, newest, local_ns, inherited, percent, syncing_ns,
+                                self._note)
+
+    async def _tell_progress(self, sync: SnapshotSync, action: scan.Sync, local: ImageHeader,
+                             remote: ImageHeader) -> None:
+        base = action.base
+        source = remote.snapshot(action.start)
+        while True:
+            await asyncio.sleep(_TELL_SECONDS)
+            self.percent = sync.report.percent
+            self._tell(self._replaying(
+                remote, source.timestamp_ns if base and source else None, sync.inherited,
+                self.percent, action.end.timestamp_ns))
+
+    def _tell(self, new: ImageStatus) -> None:
+        if (new.state, new.text) != (self.status.state, self.status.text):
+            self.since = time.time()
+            log.info("image %s (%s): %s", self.name, self.mirrored.global_id, new.text)
+        if new != self.status or new.details != self.status.details:
+            self.status = new
+            self._publish(self)

@@ -1,0 +1,131 @@
+"""The other site of a pool: how it is reached, and that it knows us."""
+
+import asyncio
+import json
+import logging
+from dataclasses import dataclass
+from typing import Dict, Optional
+
+from ..cluster.connection import Connection
+from ..cluster.snapsets import SnapsetReader
+from ..errors import MirrorError, NotFound
+from ..replay.objects import ListSnaps
+from ..wire import cls_rbd
+from ..wire.constants import PeerDirection
+from ..wire.header import MIRRORING
+from ..wire.mirror import MirrorPeer, MirrorPool
+from ..wire.snapset import Snapset
+
+log = logging.getLogger(__name__)
+
+# The other site may be dead: no call may wait for it for ever.
+_DEADLINES = {
+    "client_mount_timeout": "10",
+    "rados_mon_op_timeout": "20",
+    "rados_osd_op_timeout": "30",
+}
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """`mon_host` and `key` are empty where the peer's conf and keyring are on this host."""
+
+    site_name: str
+    entity: str
+    mon_host: str
+    key: str
+
+    def __repr__(self) -> str:
+        return f"Credentials(site_name={self.site_name!r}, entity={self.entity!r})"
+
+    @property
+    def conf(self) -> Dict[str, str]:
+        conf = dict(_DEADLINES)
+        if self.mon_host:
+            conf["mon_host"] = self.mon_host
+        if self.key:
+            conf["key"] = self.key
+        return conf
+
+    @property
+    def conffile(self) -> Optional[str]:
+        return None if self.mon_host else f"/etc/ceph/{self.site_name}.conf"
+
+
+def choose(pool: MirrorPool) -> Optional[MirrorPeer]:
+    """The peer that the pool is mirrored from; None where there is none.
+
+    Entries that only another site's ping made (direction tx) name a receiver, no source.
+    """
+    for peer in pool.peers:
+        if peer.direction in (PeerDirection.RX, PeerDirection.RX_TX) and peer.client_name:
+            return peer
+    return None
+
+
+async def credentials(local: Connection, pool_id: int, peer: MirrorPeer) -> Credentials:
+    """What the monitors keep of a peer (config-key rbd/mirror/peer/<pool id>/<uuid>)."""
+    try:
+        stored = json.loads(await local.mon_command({
+            "prefix": "config-key get", "key": f"rbd/mirror/peer/{pool_id}/{peer.uuid}"}))
+    except (NotFound, ValueError):
+        stored = {}
+    return Credentials(peer.site_name, peer.client_name,
+                       stored.get("mon_host", ""), stored.get("key", ""))
+
+
+async def site_name(local: Connection) -> str:
+    """What this site calls itself: config-key rbd/mirror/site_name, else its fsid."""
+    try:
+        name = await local.mon_command({
+            "prefix": "config-key get", "key": "rbd/mirror/site_name"})
+        return name.decode().strip() or local.fsid
+    except MirrorError:
+        return local.fsid
+
+
+async def ping(remote: Connection, remote_pool_id: int, name: str, local_uuid: str) -> None:
+    """Tell the other site that we are there: from now on its snapshots wait for us."""
+    await remote.pool(remote_pool_id).call(
+        MIRRORING, cls_rbd.mirror_peer_ping(name, local_uuid))
+
+
+class PeerSite:
+    """Connections to the other site, for one pool; closed and made anew after a failure."""
+
+    def __init__(self, connection: Connection, snapsets: Optional[SnapsetReader]) -> None:
+        self.connection = connection
+        self._snapsets = snapsets
+
+    @classmethod
+    async def connect(cls, known: Credentials) -> "PeerSite":
+        """Raise a MirrorError that names the site when it can't be reached in time."""
+        return await asyncio.get_running_loop().run_in_executor(None, cls._connect, known)
+
+    @classmethod
+    def _connect(cls, known: Credentials) -> "PeerSite":
+        connection = Connection.connect(known.site_name, known.entity, known.conffile, known.conf)
+        try:
+            snapsets: Optional[SnapsetReader] = SnapsetReader.connect(
+                known.entity, known.conffile, known.conf)
+        except MirrorError as error:
+            log.warning("site %r: %s; whole objects are compared instead", known.site_name, error)
+            snapsets = None
+        return cls(connection, snapsets)
+
+    def list_snaps(self, pool_id: int, namespace: str) -> Optional[ListSnaps]:
+        """The call that lists the clones of an object of this pool; None where there is none."""
+        if self._snapsets is None:
+            return None
+        reader = self._snapsets.open(pool_id, namespace)
+
+        async def list_snaps(oid: str) -> Optional[Snapset]:
+            return await self.connection.run(reader.list_snaps, oid)
+
+        return list_snaps
+
+    def close(self) -> None:
+        """Blocking, and not quick when the site is dead."""
+        if self._snapsets is not None:
+            self._snapsets.close()
+        self.connection.close()

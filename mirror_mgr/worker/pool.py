@@ -1,0 +1,320 @@
+"""One mirrored pool: its peer, its namespaces, its images."""
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass
+from typing import Callable, Dict, FrozenSet, List, Optional, Set, Tuple
+
+from ..cluster.connection import Connection
+from ..cluster.pool import Pool
+from ..errors import Fenced, MirrorError, NotFound, NotReady
+from ..replay.budget import Budget
+from ..replay.scan import Link
+from ..replay.snapshot import Means
+from ..wire import cls_rbd
+from ..wire.constants import ImageMode, MirrorImageState, MirrorMode, PeerDirection, StatusState
+from ..wire.header import MIRRORING, NAMESPACES
+from ..wire.mirror import MirrorPeer, MirrorPool
+from . import peer as peers
+from .image import Gates, ImageReplayer, Mirrored
+from .leader import Leader
+from .statuses import StatusBoard
+
+log = logging.getLogger(__name__)
+
+REFRESH_SECONDS = 10.0
+PING_SECONDS = 30.0
+_RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0)
+
+
+
+async def read_mirroring(pool: Pool) -> MirrorPool:
+    """What `rbd_mirroring` says; mirroring disabled where there is no such object."""
+    try:
+        return MirrorPool.from_omap(await pool.omap(MIRRORING))
+    except NotFound:
+        return MirrorPool()
+
+
+@dataclass
+class Replaying:
+    """An image that is being replayed and the task that does it."""
+
+    replayer: ImageReplayer
+    task: "asyncio.Task[None]"
+
+
+class NamespaceReplayer:
+    """The images of one namespace; lives as long as the connection to the peer."""
+
+    def __init__(self, name: str, local: Pool, remote: Pool, link: Link,
+                 means: Callable[[], Means], gates: Gates, news: Callable[[], None],
+                 ended: Callable[["asyncio.Task[None]"], None]) -> None:
+        self.name = name
+        self.images: Dict[str, Replaying] = {}
+        self.remote_count = 0
+        self.local_count = 0
+        self._local = local
+        self._remote = remote
+        self._link = link
+        self._means = means
+        self._gates = gates
+        self._ended = ended
+        self.boards = (StatusBoard(local, "", news), StatusBoard(remote, link.local_uuid, news))
+        self._tasks = [asyncio.ensure_future(board.run()) for board in self.boards]
+        for task in self._tasks:
+            task.add_done_callback(ended)
+
+    async def refresh(self) -> None:
+        """Start and end image replayers as the two sides' lists of images ask for."""
+        local, remote = await asyncio.gather(
+            read_mirroring(self._local), read_mirroring(self._remote))
+        wanted = {m.global_id: m for m in pair_up(local, remote)}
+        self.local_count, self.remote_count = len(local.images), len(remote.images)
+        for global_id, running in list(self.images.items()):
+            mirrored = wanted.get(global_id)
+            if mirrored is None or not _same(running.replayer.mirrored, mirrored):
+                await self._end(global_id)
+            else:
+                running.replayer.wake_if_stopped()
+        for global_id, mirrored in wanted.items():
+            if global_id not in self.images:
+                self._start(mirrored)
+
+    def _start(self, mirrored: Mirrored) -> None:
+        replayer = ImageReplayer(self._local, self._remote, self._link, self._means, mirrored,
+                                 self._gates, self._publish)
+        task = asyncio.ensure_future(replayer.run())
+        task.add_done_callback(self._ended)
+        self.images[mirrored.global_id] = Replaying(replayer, task)
+
+    async def _end(self, global_id: str) -> None:
+        running = self.images.pop(global_id)
+        running.task.cancel()
+        await asyncio.gather(running.task, return_exceptions=True)
+        for board in self.boards:
+            board.remove(global_id)
+
+    def _publish(self, replayer: ImageReplayer) -> None:
+        for board in self.boards:
+            board.set(replayer.mirrored.global_id, replayer.status)
+
+    async def close(self) -> None:
+        tasks = [running.task for running in self.images.values()] + self._tasks
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self.images.clear()
+
+
+def pair_up(local: MirrorPool, remote: MirrorPool) -> List[Mirrored]:
+    """The snapshot-mode images of the other site, each with what this site has of it."""
+    here = {image.global_id: (image_id, image) for image_id, image in local.images.items()}
+    found = []
+    for remote_id, image in remote.images.items():
+        if image.mode != ImageMode.SNAPSHOT or image.state != MirrorImageState.ENABLED:
+            continue
+        local_id, mine = here.get(image.global_id, (None, None))
+        if mine is not None and (mine.mode != ImageMode.SNAPSHOT or mine.state not in (
+                MirrorImageState.ENABLED, MirrorImageState.CREATING)):
+            continue
+        found.append(Mirrored(image.global_id, remote_id, local_id, mine.state if mine else None))
+    return found
+
+
+def _same(running: Mirrored, wanted: Mirrored) -> bool:
+    """Whether the replayer that runs is for these images; it may have made the copy itself."""
+    return (running.remote_id == wanted.remote_id
+            and running.local_id in (None, wanted.local_id))
+
+
+class PoolReplayer:
+    """Replays all images of one pool while it holds the pool's leader lock."""
+
+    def __init__(self, local: Connection, pool_id: int, name: str, budget: Budget, gates: Gates,
+                 dead: FrozenSet[str]) -> None:
+        self.pool_id = pool_id
+        self.name = name
+        self.peer_error: Optional[str] = None
+        self.since = time.time()
+        self.namespaces: Dict[str, NamespaceReplayer] = {}
+        self._local = local
+        self._budget = budget
+        self._dead = dead
+        self._gates = gates
+        self._news = asyncio.Event()
+        self._tx_peers: FrozenSet[str] = frozenset()
+        self._failure: Optional[BaseException] = None
+        self.leader = Leader(local.pool(pool_id), self.refresh, dead)
+
+    def refresh(self) -> None:
+        """Look at the pool again at once."""
+        self._news.set()
+
+    async def run(self) -> None:
+        """Until cancelled; raise Fenced when the local client was blocklisted."""
+        leading = asyncio.ensure_future(self.leader.run())
+        leading.add_done_callback(self._ended)
+        failures = 0
+        try:
+            while True:
+                self._news.clear()
+                pause = REFRESH_SECONDS
+                try:
+                    self._raise_failure()
+                    if self.leader.leading:
+                        await self._replay()
+                    failures = 0
+                except MirrorError as error:
+                    if isinstance(error, Fenced) and self._is_local(error):
+                        raise
+                    self._complain(str(error))
+                    failures += 1
+                except Exception as error:
+                    log.exception("pool %r: please report this as a bug", self.name)
+                    self._complain(f"internal error: {error}; see the worker's log")
+                    failures += 1
+                if failures:
+                    self._news.clear()
+                    pause = _RETRY_SECONDS[min(failures, len(_RETRY_SECONDS)) - 1]
+                await self._wait(pause)
+        finally:
+            leading.cancel()
+            await asyncio.gather(leading, return_exceptions=True)
+
+    async def _replay(self) -> None:
+        """With the lock held: reach the peer and replay until either is lost."""
+        local_pool = self._local.pool(self.pool_id)
+        mirroring = await read_mirroring(local_pool)
+        peer = peers.choose(mirroring)
+        if peer is None:
+            self.peer_error = None
+            return
+        site = await peers.PeerSite.connect(
+            await peers.credentials(self._local, self.pool_id, peer))
+        try:
+            await self._replay_from(site, peer, mirroring.mirror_uuid)
+        finally:
+            await self._close_namespaces()
+            # A dead site takes its time to be let go of: nobody waits for that.
+            asyncio.get_running_loop().run_in_executor(None, site.close)
+
+    async def _replay_from(self, site: peers.PeerSite, peer: MirrorPeer, local_uuid: str) -> None:
+        remote = site.connection
+        remote_id = remote.pool_id(self.name)
+        if remote_id is None:
+            raise NotFound(f"pool {self.name!r} does not exist at site {peer.site_name!r}; "
+                           "create it there and enable mirroring on it")
+        pinged = float("-inf")
+        link: Optional[Link] = None
+        while self.leader.leading:
+            self._news.clear()
+            self._raise_failure()
+            if time.monotonic() - pinged > PING_SECONDS:
+                link = await self._say_hello(remote, remote_id, local_uuid, link)
+                pinged = time.monotonic()
+            mirroring = await read_mirroring(self._local.pool(self.pool_id))
+            if peers.choose(mirroring) != peer or mirroring.mirror_uuid != local_uuid:
+                self._news.set()
+                return
+            self._tx_peers = frozenset(
+                p.uuid for p in mirroring.peers if p.direction != PeerDirection.RX)
+            assert link is not None
+            await self._refresh_namespaces(site, remote_id, link, mirroring.mode)
+            self.peer_error = None
+            await self._wait(REFRESH_SECONDS)
+
+    async def _say_hello(self, remote: Connection, remote_id: int, local_uuid: str,
+                         known: Optional[Link]) -> Link:
+        """Ping the peer; return who is who.  A change of that ends the replay of the pool."""
+        await peers.ping(remote, remote_id, await peers.site_name(self._local), local_uuid)
+        theirs = await read_mirroring(remote.pool(remote_id))
+        if theirs.mode == MirrorMode.DISABLED:
+            raise NotReady(f"mirroring of pool {self.name!r} is disabled at site {remote.name!r}")
+        ours = next((p.uuid for p in theirs.peers if p.mirror_uuid == local_uuid), None)
+        if ours is None:
+            raise NotReady(f"site {remote.name!r} does not list this site as a peer of "
+                           f"pool {self.name!r}")
+        link = Link(local_uuid, theirs.mirror_uuid, ours)
+        if known is not None and known != link:
+            raise NotReady(f"site {remote.name!r} changed its mirroring of pool {self.name!r}")
+        return link
+
+    async def _refresh_namespaces(self, site: peers.PeerSite, remote_id: int, link: Link,
+                                  mode: MirrorMode) -> None:
+        names = await self._mirrored_namespaces(mode)
+        for gone in set(self.namespaces) - names:
+            await self.namespaces.pop(gone).close()
+        for name in names:
+            if name not in self.namespaces:
+                self.namespaces[name] = NamespaceReplayer(
+                    name, self._local.pool(self.pool_id, name),
+                    site.connection.pool(remote_id, name), link, lambda: self._means(site),
+                    self._gates, self.refresh, self._ended)
+            await self.namespaces[name].refresh()
+
+    def _means(self, site: peers.PeerSite) -> Means:
+        return Means(self._budget, site.list_snaps, self._tx_peers, self._dead)
+
+    async def _mirrored_namespaces(self, default_mode: MirrorMode) -> Set[str]:
+        found = {""} if default_mode in (MirrorMode.IMAGE, MirrorMode.POOL) else set()
+        try:
+            names = cls_rbd.decode_namespace_list(await self._local.pool(self.pool_id).call(
+                NAMESPACES, cls_rbd.namespace_list()))
+        except NotFound:
+            return found
+        for name in names:
+            mirroring = await read_mirroring(self._local.pool(self.pool_id, name))
+            if mirroring.mode in (MirrorMode.IMAGE, MirrorMode.POOL):
+                found.add(name)
+        return found
+
+    async def _close_namespaces(self) -> None:
+        namespaces, self.namespaces = self.namespaces, {}
+        await asyncio.gather(*(one.close() for one in namespaces.values()))
+
+    async def _wait(self, seconds: float) -> None:
+        try:
+            await asyncio.wait_for(self._news.wait(), seconds)
+        except asyncio.TimeoutError:
+            pass
+
+    def _complain(self, text: str) -> None:
+        if text != self.peer_error:
+            log.warning("pool %r: %s", self.name, text)
+        self.peer_error = text
+
+    # --- failures of tasks ----------------------------------------------------------------------
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        if not task.cancelled() and task.exception() is not None:
+            self._failure = task.exception()
+            self.refresh()
+
+    def _raise_failure(self) -> None:
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
+
+    def _is_local(self, error: Fenced) -> bool:
+        return f"site {self._local.name!r}" in str(error)
+
+    # --- for the service map and the manager ------------------------------------------------------
+
+    def replayers(self) -> List[Tuple[str, ImageReplayer]]:
+        """Every image of the pool with its namespace."""
+        return [(name, running.replayer) for name, namespace in self.namespaces.items()
+                for running in namespace.images.values()]
+
+    def counts(self, namespace: str) -> Dict[str, int]:
+        """The counters that `rbd mirror pool status` and the dashboard read."""
+        one = self.namespaces.get(namespace)
+        images = [running.replayer for running in one.images.values()] if one else []
+        return {
+            "image_assigned_count": len(images),
+            "image_local_count": one.local_count if one else 0,
+            "image_remote_count": one.remote_count if one else 0,
+            "image_error_count": sum(r.status.state == StatusState.ERROR for r in images),
+            "image_warning_count": sum(r.status.state == StatusState.UNKNOWN for r in images),
+        }

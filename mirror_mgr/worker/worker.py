@@ -1,0 +1,242 @@
+"""The replay process as a whole: its connection, its pools, and what it tells of itself."""
+
+import asyncio
+import logging
+import os
+import resource
+import time
+from typing import Any, Awaitable, Callable, Dict, FrozenSet, List, Mapping, Optional, Set, Tuple
+
+from ..cluster.connection import Connection
+from ..errors import Fenced, MirrorError
+from ..replay.budget import Budget
+from ..wire.constants import MirrorMode, StatusState
+from ..wire.header import NAMESPACES
+from . import protocol
+from .image import Gates, ImageReplayer
+from .pool import PoolReplayer, read_mirroring
+from .service import ServiceEntry, client_id
+
+log = logging.getLogger(__name__)
+
+POOLS_SECONDS = 10.0
+_RECONNECT_SECONDS = 2.0
+_MIB = 1 << 20
+
+Say = Callable[[protocol.Message], None]
+
+
+class Worker:
+    """Replays the pools that it is assigned, all by default, until cancelled.
+
+    `connect` makes a new connection to the local cluster; it is called again after this client
+    was blocklisted.  `say` takes messages for the manager.
+    """
+
+    def __init__(self, connect: Callable[[], Awaitable[Connection]], entity: str, say: Say,
+                 options: Mapping[str, Any], dead: FrozenSet[str] = frozenset()) -> None:
+        self.budget = Budget(0)
+        self._connect = connect
+        self._entity = entity
+        self._say = say
+        self._dead = dead
+        self._assigned: Optional[Set[int]] = None
+        self._pools: Dict[int, Tuple[PoolReplayer, "asyncio.Task[None]"]] = {}
+        self._news = asyncio.Event()
+        self._told: Dict[str, Tuple[Any, ...]] = {}
+        self._fenced = False
+        self._syncs_before = 0
+        self.set_options(options)
+
+    def set_options(self, options: Mapping[str, Any]) -> None:
+        """`bytes_in_flight_mib`: budget of data held at one time; `concurrent_syncs`: images."""
+        self.budget.resize(int(options.get("bytes_in_flight_mib", 32)) * _MIB)
+        self._gates = Gates(asyncio.Semaphore(64),
+                            asyncio.Semaphore(int(options.get("concurrent_syncs", 64))))
+
+    def assign(self, pools: Optional[Tuple[int, ...]]) -> None:
+        """Look after these pools only; None: all."""
+        self._assigned = None if pools is None else set(pools)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Look at pools and images again at once."""
+        self._news.set()
+        for pool, _ in self._pools.values():
+            pool.refresh()
+
+    async def run(self) -> None:
+        telling = asyncio.ensure_future(self._heartbeats())
+        try:
+            while True:
+                await self._live_once()
+                await asyncio.sleep(_RECONNECT_SECONDS)
+        finally:
+            telling.cancel()
+
+    async def _live_once(self) -> None:
+        """The life of one connection to the local cluster."""
+        try:
+            local = await self._connect()
+        except MirrorError as error:
+            log.error("%s", error)
+            return
+        self._say(protocol.WorkerHello(os.getpid(), local.address, str(local.instance_id)))
+        log.info("connected as %s, instance %d at %s", self._entity, local.instance_id,
+                 local.address)
+        self._fenced = False
+        try:
+            await self._replay(local, ServiceEntry(local, client_id(self._entity)))
+        except Fenced:
+            log.warning("this client was blocklisted; connecting again as a new one")
+        finally:
+            await self._end_pools()
+            await asyncio.get_running_loop().run_in_executor(None, local.close)
+
+    async def _replay(self, local: Connection, entry: ServiceEntry) -> None:
+        while True:
+            self._news.clear()
+            if self._fenced:
+                raise Fenced("")
+            try:
+                await self._refresh_pools(local)
+                await entry.update(pool for pool, _ in self._pools.values())
+            except Fenced:
+                raise
+            except MirrorError as error:
+                log.warning("%s", error)
+            try:
+                await asyncio.wait_for(self._news.wait(), POOLS_SECONDS / 5)
+            except asyncio.TimeoutError:
+                pass
+
+    async def _refresh_pools(self, local: Connection) -> None:
+        wanted = await self._mirrored_pools(local)
+        for pool_id in list(self._pools):
+            if pool_id not in wanted:
+                await self._end_pool(pool_id)
+        for pool_id, name in wanted.items():
+            if pool_id not in self._pools:
+                replayer = PoolReplayer(local, pool_id, name, self.budget, self._gates, self._dead)
+                task = asyncio.ensure_future(replayer.run())
+                task.add_done_callback(self._pool_ended)
+                self._pools[pool_id] = (replayer, task)
+
+    async def _mirrored_pools(self, local: Connection) -> Dict[int, str]:
+        """Assigned pools with mirroring, in the default namespace or in others."""
+        names = await local.pool_names()
+        mine = {i: n for i, n in names.items() if self._assigned is None or i in self._assigned}
+        modes = await asyncio.gather(*(self._is_mirrored(local, i) for i in mine))
+        return {i: n for (i, n), mirrored in zip(mine.items(), modes) if mirrored}
+
+    async def _is_mirrored(self, local: Connection, pool_id: int) -> bool:
+        try:
+            pool = local.pool(pool_id)
+            if (await read_mirroring(pool)).mode != MirrorMode.DISABLED:
+                return True
+            return await pool.stat(NAMESPACES) is not None and pool_id in self._pools
+        except Fenced:
+            raise
+        except MirrorError as error:
+            log.warning("pool %d: %s", pool_id, error)
+            return pool_id in self._pools
+
+    async def _end_pool(self, pool_id: int) -> None:
+        _, task = self._pools.pop(pool_id)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    async def _end_pools(self) -> None:
+        tasks = [task for _, task in self._pools.values()]
+        self._pools.clear()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _pool_ended(self, task: "asyncio.Task[None]") -> None:
+        if task.cancelled() or task.exception() is None:
+            return
+        error = task.exception()
+        if isinstance(error, Fenced):
+            self._fenced = True
+        else:
+            log.error("pool replayer ended; it starts again", exc_info=error)
+            for pool_id, (_, other) in list(self._pools.items()):
+                if other is task:
+                    del self._pools[pool_id]
+        self._news.set()
+
+    # --- what the manager is told -----------------------------------------------------------------
+
+    async def _heartbeats(self) -> None:
+        while True:
+            self._say(self._heartbeat())
+            await asyncio.sleep(protocol.HEARTBEAT_SECONDS)
+
+    def _heartbeat(self) -> protocol.Heartbeat:
+        pools = [pool for pool, _ in self._pools.values()]
+        reports = {r.global_id: r for pool in pools for r in image_reports(pool)}
+        changed = [r for gid, r in reports.items() if self._told.get(gid) != _key(r)]
+        changed = changed[:protocol.IMAGES_PER_HEARTBEAT]
+        removed = tuple(gid for gid in self._told if gid not in reports)
+        for gid in removed:
+            del self._told[gid]
+        self._told.update((r.global_id, _key(r)) for r in changed)
+        return protocol.Heartbeat(
+            counters=self._counters(pools), images=tuple(changed), removed=removed,
+            pools=tuple(r for pool in pools for r in pool_reports(pool)))
+
+    def _counters(self, pools: List[PoolReplayer]) -> Dict[str, int]:
+        histories = [r.history for pool in pools for _, r in pool.replayers()]
+        return {
+            "rss_bytes": rss_bytes(),
+            "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            "bytes_in_flight": self.budget.used,
+            "bytes_copied": sum(h.total_bytes for h in histories),
+            "syncs": sum(h.snapshots for h in histories),
+            "cpu_ms": int(time.process_time() * 1000),
+        }
+
+
+def _key(report: protocol.ImageReport) -> Tuple[Any, ...]:
+    return (report.spec, report.state, report.code, report.reason, report.percent)
+
+
+def rss_bytes() -> int:
+    """Resident memory of this process."""
+    with open("/proc/self/statm", encoding="ascii") as statm:
+        return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def image_reports(pool: PoolReplayer) -> List[protocol.ImageReport]:
+    """What the manager is told of the pool's images."""
+    return [image_report(pool, namespace, r) for namespace, r in pool.replayers()]
+
+
+def image_report(pool: PoolReplayer, namespace: str,
+                 replayer: ImageReplayer) -> protocol.ImageReport:
+    now = replayer.status
+    prefix = f"{pool.name}/{namespace}" if namespace else pool.name
+    return protocol.ImageReport(
+        spec=f"{prefix}/{replayer.name or replayer.mirrored.remote_id}",
+        global_id=replayer.mirrored.global_id,
+        state=now.state.name.lower(),
+        code=protocol.CODE_SPLIT_BRAIN if now.split_brain else "",
+        reason=now.text if now.state != StatusState.REPLAYING else "",
+        since=replayer.since,
+        percent=replayer.percent)
+
+
+def pool_reports(pool: PoolReplayer) -> List[protocol.PoolReport]:
+    """One for the pool's default namespace and one for each other."""
+    reports = []
+    for namespace in {"": None, **pool.namespaces}:
+        replayers = [r for name, r in pool.replayers() if name == namespace]
+        images = {"total": len(replayers)}
+        for replayer in replayers:
+            state = replayer.status.state.name.lower()
+            images[state] = images.get(state, 0) + 1
+        reports.append(protocol.PoolReport(
+            pool.pool_id, f"{pool.name}/{namespace}" if namespace else pool.name,
+            pool.leader.leading, pool.leader.foreign, images, pool.peer_error))
+    return reports
