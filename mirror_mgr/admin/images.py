@@ -1,0 +1,194 @@
+"""Mirroring of single images, as librbd offers it."""
+
+import errno
+from concurrent.futures import ThreadPoolExecutor
+from typing import Callable, Dict, List, Optional
+
+import rados
+import rbd
+
+from ..errors import Busy, InvalidArgument, MirrorError, from_errno
+from .access import explaining, open_image, open_pool
+from .specs import ImageSpec, PoolSpec
+from .words import IMAGE_MODES, word
+
+_AT_ONCE = 32  # each waits for monitors most of its time
+
+
+def enable(cluster: "rados.Rados", spec: ImageSpec, mode: str) -> None:
+    """Mirror the image in ``journal`` or ``snapshot`` mode, with this site as its primary.
+
+    An image that is mirrored so already is no error.
+    """
+    if mode not in IMAGE_MODES:
+        raise InvalidArgument(f"mode {mode!r}: must be 'journal' or 'snapshot'")
+    with open_pool(cluster, spec.pool_spec) as ioctx, open_image(ioctx, spec) as image:
+        def why(number: int) -> Optional[str]:
+            return _why_not_enabled(ioctx, spec, image, mode) if number == errno.EINVAL else None
+
+        with explaining(f"image '{spec}': can't be mirrored in {mode} mode", why):
+            image.mirror_image_enable(IMAGE_MODES[mode])
+
+
+def _why_not_enabled(ioctx: "rados.Ioctx", spec: ImageSpec, image: "rbd.Image",
+                     mode: str) -> Optional[str]:
+    if rbd.RBD().mirror_mode_get(ioctx) == rbd.RBD_MIRROR_MODE_DISABLED:
+        return _not_enabled_above(spec)
+    if is_mirrored(image) and image.mirror_image_get_mode() != IMAGE_MODES[mode]:
+        current = word(IMAGE_MODES, image.mirror_image_get_mode())
+        return (f"it is mirrored in {current} mode; to change that, first run: "
+                f"ceph rbd-mirror image disable {spec}")
+    return None
+
+
+def _not_enabled_above(spec: ImageSpec) -> str:
+    where = "namespace" if spec.namespace else "pool"
+    return (f"mirroring is not enabled on the {where}; "
+            f"run: ceph rbd-mirror pool enable {spec.pool_spec} image")
+
+
+def disable(cluster: "rados.Rados", spec: ImageSpec, force: bool = False) -> None:
+    """End mirroring of the image; one that is not mirrored is no error.
+
+    Raise InvalidArgument if it is not primary, unless `force`.
+    """
+    with open_pool(cluster, spec.pool_spec) as ioctx:
+        _disable(ioctx, spec, force)
+
+
+def _disable(ioctx: "rados.Ioctx", spec: ImageSpec, force: bool) -> None:
+    with open_image(ioctx, spec) as image:
+        def why(number: int) -> Optional[str]:
+            if number != errno.EINVAL:
+                return None
+            if rbd.RBD().mirror_mode_get(ioctx) == rbd.RBD_MIRROR_MODE_DISABLED:
+                return _not_enabled_above(spec)
+            if not force and not image.mirror_image_get_info()["primary"]:
+                return ("it is not primary here; disable it at the primary site, or run: "
+                        f"ceph rbd-mirror image disable {spec} --force")
+            return None
+
+        with explaining(f"image '{spec}': can't disable mirroring", why):
+            image.mirror_image_disable(force)
+
+
+def snapshot(cluster: "rados.Rados", spec: ImageSpec) -> int:
+    """Take a mirror snapshot of a primary image in snapshot mode and return its id."""
+    with open_pool(cluster, spec.pool_spec) as ioctx, open_image(ioctx, spec) as image:
+        with explaining(f"image '{spec}'"):
+            require_mirrored(image, spec)
+            if image.mirror_image_get_mode() != rbd.RBD_MIRROR_IMAGE_MODE_SNAPSHOT:
+                raise InvalidArgument(f"image '{spec}': it is mirrored by its journal; only "
+                                      "images in snapshot mode have mirror snapshots")
+        with explaining(f"image '{spec}': can't take a mirror snapshot", {
+                errno.EINVAL: "it is not primary here; take it at the primary site"}.get):
+            return int(image.mirror_image_create_snapshot())
+
+
+def promote(cluster: "rados.Rados", spec: ImageSpec, force: bool = False) -> None:
+    """Make the image primary here.  Raise Busy while it is primary elsewhere, unless `force`."""
+    with open_pool(cluster, spec.pool_spec) as ioctx:
+        _promote(ioctx, spec, force)
+
+
+def _promote(ioctx: "rados.Ioctx", spec: ImageSpec, force: bool) -> None:
+    with open_image(ioctx, spec) as image:
+        with explaining(f"image '{spec}'"):
+            if require_mirrored(image, spec)["primary"]:
+                raise InvalidArgument(f"image '{spec}': it is primary here already")
+        with explaining(f"image '{spec}': can't be promoted", {
+                errno.EBUSY: "it is primary at another site, or its demotion there has not come "
+                             "over yet; demote it there and wait for the last sync, or, if that "
+                             f"site is lost, run: ceph rbd-mirror image promote {spec} --force",
+        }.get):
+            image.mirror_image_promote(force)
+
+
+def demote(cluster: "rados.Rados", spec: ImageSpec) -> None:
+    """Make the image non-primary here, so that another site may promote it."""
+    with open_pool(cluster, spec.pool_spec) as ioctx:
+        _demote(ioctx, spec)
+
+
+def _demote(ioctx: "rados.Ioctx", spec: ImageSpec) -> None:
+    with open_image(ioctx, spec) as image:
+        with explaining(f"image '{spec}'"):
+            if not require_mirrored(image, spec)["primary"]:
+                raise InvalidArgument(f"image '{spec}': it is not primary here; "
+                                      "demote it at the primary site")
+        with explaining(f"image '{spec}': can't be demoted"):
+            image.mirror_image_demote()
+
+
+def is_mirrored(image: "rbd.Image") -> bool:
+    return bool(image.mirror_image_get_info()["state"] == rbd.RBD_MIRROR_IMAGE_ENABLED)
+
+
+def require_mirrored(image: "rbd.Image", spec: ImageSpec) -> Dict[str, object]:
+    """Return librbd's mirror image info; raise InvalidArgument unless the image is mirrored."""
+    info = image.mirror_image_get_info()
+    if info["state"] != rbd.RBD_MIRROR_IMAGE_ENABLED:
+        raise InvalidArgument(f"image '{spec}': mirroring is not enabled on it; "
+                              f"run: ceph rbd-mirror image enable {spec} snapshot")
+    return dict(info)
+
+
+def all_primary(ioctx: "rados.Ioctx", spec: PoolSpec) -> List[ImageSpec]:
+    """Return the mirrored images; raise InvalidArgument if one of them is not primary here."""
+    mirrored = mirrored_images(ioctx, spec)
+    foreign = sorted(str(image) for image, primary in mirrored.items() if not primary)
+    if foreign:
+        raise InvalidArgument(
+            f"pool '{spec}': {_some(foreign)} not primary here: disable mirroring at the primary "
+            "site first, or on each image by: ceph rbd-mirror image disable IMAGE --force")
+    return list(mirrored)
+
+
+def disable_all(ioctx: "rados.Ioctx", images: List[ImageSpec]) -> None:
+    """End mirroring of these images; raise what failed, when all the others are done.
+
+    A parent is busy as long as its clones are mirrored: it has its turn after them.
+    """
+    left = images
+    while left:
+        failures = each(left, lambda image: _disable(ioctx, image, force=False))
+        busy = [image for image, error in failures.items() if isinstance(error, Busy)]
+        if len(busy) < len(failures) or len(busy) == len(left):
+            raise together(failures)
+        left = busy
+
+
+def mirrored_images(ioctx: "rados.Ioctx", spec: PoolSpec) -> Dict[ImageSpec, bool]:
+    """Return the mirrored images of a pool or namespace, and whether each is primary here."""
+    with explaining(f"pool '{spec}': can't list its images"):
+        names = {entry["id"]: entry["name"] for entry in rbd.RBD().list2(ioctx)}
+        return {ImageSpec(spec.pool, spec.namespace, names[image_id]): bool(info["primary"])
+                for image_id, info in rbd.RBD().mirror_image_info_list(ioctx)
+                if image_id in names and info["state"] == rbd.RBD_MIRROR_IMAGE_ENABLED}
+
+
+def each(images: List[ImageSpec],
+         action: Callable[[ImageSpec], None]) -> Dict[ImageSpec, MirrorError]:
+    """Do `action` on all images, many at once; return what failed."""
+    def attempt(image: ImageSpec) -> Optional[MirrorError]:
+        try:
+            action(image)
+        except MirrorError as error:
+            return error
+        return None
+
+    with ThreadPoolExecutor(_AT_ONCE) as threads:
+        results = zip(images, threads.map(attempt, images))
+        return {image: error for image, error in results if error is not None}
+
+
+def together(failures: Dict[ImageSpec, MirrorError]) -> MirrorError:
+    """Return one error that says what every image's says, with the errno of the first."""
+    first = next(iter(failures.values()))
+    return from_errno(first.errno, "\n".join(error.message for error in failures.values()))
+
+
+def _some(names: List[str]) -> str:
+    shown = ", ".join(names[:3])
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return f"{shown}{more} {'is' if len(names) == 1 else 'are'}"

@@ -1,0 +1,35 @@
+"""``ceph rbd-mirror image ...``: one image."""
+
+from .. import output
+from ..admin import images, status
+from ..admin.specs import parse_image
+from ..model import ImageStatus
+from .registry import Host, ImageText, command
+
+
+@command("image enable", "w")
+def enable(mgr: Host, image: ImageText, mode: str = "journal") -> str:
+    """Enable RBD mirroring of an image; mode is 'journal' (default) or 'snapshot'"""
+    images.enable(mgr.rados, parse_image(image), mode)
+    mgr.supervisor.refresh()
+    return "Mirroring enabled"
+
+
+@command("image disable", "w")
+def disable(mgr: Host, image: ImageText, force: bool = False) -> str:
+    """Disable RBD mirroring of an image; --force if it is not primary"""
+    images.disable(mgr.rados, parse_image(image), force)
+    mgr.supervisor.refresh()
+    return "Mirroring disabled"
+
+
+@command("image status", "r", output.image_status_plain, output.image_status_json)
+def image_status(mgr: Host, image: ImageText) -> ImageStatus:
+    """Show the RBD mirroring status of an image"""
+    return status.image_status(mgr.rados, parse_image(image))
+
+
+@command("image snapshot", "w")
+def snapshot(mgr: Host, image: ImageText) -> str:
+    """Create a mirror snapshot of an image"""
+    return f"Snapshot ID: {images.snapshot(mgr.rados, parse_image(image))}"

@@ -1,0 +1,38 @@
+"""``ceph rbd-mirror pool ...``: a pool or namespace as a whole."""
+
+from typing import Optional
+
+from .. import output
+from ..admin import pools, status
+from ..admin.specs import parse_pool
+from ..model import PoolInfo, PoolStatus
+from .registry import Host, PoolText, Text, command
+
+
+@command("pool enable", "w")
+def enable(mgr: Host, pool: PoolText, mode: str = "pool",
+           site_name: Optional[Text] = None) -> str:
+    """Enable RBD mirroring in a pool or namespace; mode is 'image' or 'pool' (default)"""
+    news = pools.enable(mgr.rados, parse_pool(pool), mode, site_name)
+    mgr.supervisor.refresh()
+    return news
+
+
+@command("pool disable", "w")
+def disable(mgr: Host, pool: PoolText) -> str:
+    """Disable RBD mirroring in a pool or namespace and on all of its images"""
+    news = pools.disable(mgr.rados, parse_pool(pool))
+    mgr.supervisor.refresh()
+    return news
+
+
+@command("pool info", "r", output.pool_info_plain, output.pool_info_json)
+def info(mgr: Host, pool: PoolText, all: bool = False) -> PoolInfo:
+    """Show how mirroring of a pool or namespace is configured"""
+    return pools.info(mgr.rados, parse_pool(pool), with_mon_host=all)
+
+
+@command("pool status", "r", output.pool_status_plain, output.pool_status_json)
+def pool_status(mgr: Host, pool: PoolText, detail: bool = False) -> PoolStatus:
+    """Show the status of all mirrored images in a pool or namespace"""
+    return status.pool_status(mgr.rados, parse_pool(pool), detail)

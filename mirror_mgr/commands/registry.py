@@ -1,0 +1,150 @@
+"""The commands of ``ceph rbd-mirror`` as values, and how one is carried out.
+
+What a function's signature says is what the ``ceph`` CLI is told: `PoolText` and `ImageText` for
+specs, `Text`, str and bool for the rest; a default makes an argument optional.  Whether a word is
+one of a few is for the code below to say: the CLI silently takes one that is not for the next
+optional argument.  `--format` is the CLI's own argument and comes with every command.
+"""
+
+import errno
+import inspect
+import logging
+from dataclasses import dataclass
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    List,
+    Mapping,
+    NewType,
+    Optional,
+    Protocol,
+    Tuple,
+    TypeVar,
+    get_args,
+)
+
+from .. import output
+from ..admin.peers import Look
+from ..errors import InvalidArgument, MirrorError
+from ..supervisor.supervisor import Supervisor
+from .deadline import within
+
+PREFIX = "rbd-mirror"
+
+# Types that the CLI lets pass as they are; CephString refuses whatever is not ASCII.
+Text = NewType("Text", str)
+PoolText = NewType("PoolText", str)
+ImageText = NewType("ImageText", str)
+
+_CLI_TYPES = {PoolText: "CephPoolname", ImageText: "CephObjectname", Text: "CephObjectname",
+              str: "CephString", bool: "CephBool"}
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class Host(Protocol):
+    """What commands need of the manager module."""
+
+    log: logging.Logger
+    supervisor: Supervisor
+    look: Look  # at a peer site
+
+    @property
+    def rados(self) -> Any:
+        """Return a rados.Rados of the local cluster."""
+
+    def command_seconds(self) -> float:
+        """Return how long a command may take."""
+
+
+@dataclass(frozen=True)
+class Argument:
+    name: str
+    cli_type: str
+    required: bool
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command.
+
+    :ivar words: without the first, ``rbd-mirror``
+    :ivar perm: ``r``, ``w`` or ``rw``
+    :ivar takes_file: whether it has a use for ``-i FILE``
+    """
+
+    words: str
+    perm: str
+    help: str
+    function: Callable[..., Any]
+    arguments: Tuple[Argument, ...]
+    plain: Callable[[Any], str]
+    as_json: Optional[Callable[[Any], Any]]
+    takes_file: bool
+
+    @property
+    def prefix(self) -> str:
+        return f"{PREFIX} {self.words}"
+
+
+COMMANDS: List[Command] = []
+
+
+def command(words: str, perm: str, plain: Callable[[Any], str] = str,
+            as_json: Optional[Callable[[Any], Any]] = None) -> Callable[[Function], Function]:
+    """Make a function a command.  `plain` and `as_json` render what it returns."""
+    def register(function: Function) -> Function:
+        parameters = list(inspect.signature(function).parameters.values())[1:]
+        COMMANDS.append(Command(
+            words=words, perm=perm, help=" ".join((inspect.getdoc(function) or "").split()),
+            function=function, plain=plain, as_json=as_json,
+            arguments=tuple(_argument(p) for p in parameters if p.name != "inbuf"),
+            takes_file=any(p.name == "inbuf" for p in parameters)))
+        return function
+
+    return register
+
+
+def _argument(parameter: inspect.Parameter) -> Argument:
+    required = parameter.default is inspect.Parameter.empty
+    kind = parameter.annotation
+    if kind not in _CLI_TYPES:
+        kind = get_args(kind)[0]  # of Optional
+    return Argument(parameter.name, _CLI_TYPES[kind], required)
+
+
+def run(command: Command, host: Host, given: Mapping[str, Any],
+        inbuf: Optional[str]) -> Tuple[int, str, str]:
+    """Carry a command out; return 0 or a negative errno, stdout and stderr.  Raise nothing."""
+    try:
+        out = within(host.command_seconds(), command.prefix,
+                     lambda: _call(command, host, given, inbuf))
+        return 0, out, ""
+    except MirrorError as error:
+        return -error.errno, "", error.message
+    except Exception:
+        host.log.exception("%s failed; please report this", command.prefix)
+        return -errno.EIO, "", (f"{command.prefix}: an error inside mirror_mgr; "
+                                "the manager's log has it, please report it")
+
+
+def _call(command: Command, host: Host, given: Mapping[str, Any], inbuf: Optional[str]) -> str:
+    format = output.check_format(given.get("format")) if command.as_json else output.PLAIN
+    values: Dict[str, Any] = {
+        argument.name: _value(argument, given[argument.name])
+        for argument in command.arguments if given.get(argument.name) is not None}
+    if command.takes_file:
+        values["inbuf"] = inbuf or ""
+    elif inbuf:
+        raise InvalidArgument(f"{command.prefix}: it takes no input file (-i)")
+    result = command.function(host, **values)
+    if command.as_json is None or format == output.PLAIN:
+        return command.plain(result)
+    return output.to_json(command.as_json(result), format)
+
+
+def _value(argument: Argument, value: Any) -> Any:
+    if argument.cli_type == "CephBool":
+        return value in (True, "true", "True", "1")
+    return str(value)

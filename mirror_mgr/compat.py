@@ -1,0 +1,47 @@
+"""Every difference between the managers of Ceph 16 to 20, and nowhere else."""
+
+from typing import Any, Dict, Mapping, Optional
+
+import mgr_module
+from mgr_module import HandleCommandResult
+
+from .commands import registry
+
+try:  # Tentacle and later: modules share an interpreter, so each has a registry of its own
+    _Registry: Any = mgr_module.CLICommandBase.make_registry_subtype("MirrorMgrCLICommand")
+except AttributeError:  # each module has an interpreter, and so a registry, of its own
+    _Registry = mgr_module.CLICommand
+
+
+class CLICommand(_Registry):
+    """One command in the registry that MgrModule looks in.
+
+    Nothing but the place is the registry's: how it reads a signature, and what it does with
+    ``-i`` and with values that hold a '=', is another in each release.
+    """
+
+    def __init__(self, command: registry.Command) -> None:
+        super().__init__(command.prefix, command.perm)
+        self.command = command
+        self.desc = command.help
+        self.args = " ".join(_descriptor(argument) for argument in command.arguments)
+        self.COMMANDS[command.prefix] = self
+
+    def call(self, mgr: Any, cmd_dict: Mapping[str, Any],
+             inbuf: Optional[str] = None) -> HandleCommandResult:
+        return HandleCommandResult(*registry.run(self.command, mgr, cmd_dict, inbuf))
+
+    def dump_cmd(self) -> Dict[str, Any]:
+        return {"cmd": f"{self.prefix} {self.args}", "desc": self.desc, "perm": self.perm,
+                "poll": False}
+
+
+def _descriptor(argument: registry.Argument) -> str:
+    optional = "" if argument.required else ",req=false"
+    return f"name={argument.name},type={argument.cli_type}{optional}"
+
+
+def register_commands() -> None:
+    """Enter all of our commands in the manager's registry."""
+    for command in registry.COMMANDS:
+        CLICommand(command)

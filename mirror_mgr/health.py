@@ -1,0 +1,50 @@
+"""What ``ceph health`` says about mirroring; pure."""
+
+from typing import Any, Dict, Iterable, List, Tuple
+
+from .supervisor.model import (
+    FOREIGN_DAEMON,
+    PEER_UNREACHABLE,
+    SPLIT_BRAIN,
+    WORKER_FAILING,
+    HealthItem,
+)
+
+DETAILS = 50
+
+# By code of the supervisor: our code, severity, summary for one and for more.
+_CHECKS = {
+    WORKER_FAILING: ("MIRROR_MGR_WORKER_FAILING", "error",
+                     "1 mirroring worker keeps failing", "{} mirroring workers keep failing"),
+    PEER_UNREACHABLE: ("MIRROR_MGR_PEER_UNREACHABLE", "warning",
+                       "1 pool can't reach its peer site", "{} pools can't reach their peer sites"),
+    SPLIT_BRAIN: ("MIRROR_MGR_SPLIT_BRAIN", "error",
+                  "1 mirrored image is in split-brain", "{} mirrored images are in split-brain"),
+    FOREIGN_DAEMON: ("MIRROR_MGR_FOREIGN_DAEMON", "warning",
+                     "1 pool is held by an rbd-mirror daemon",
+                     "{} pools are held by rbd-mirror daemons"),
+}
+
+
+def checks(items: Iterable[HealthItem]) -> Dict[str, Dict[str, Any]]:
+    """Given all that is wrong, return what MgrModule.set_health_checks takes.
+
+    `count` is how many things are wrong; `detail` names the first `DETAILS` of them.
+    """
+    by_code: Dict[str, List[HealthItem]] = {}
+    for item in items:
+        by_code.setdefault(item.code, []).append(item)
+    return dict(_check(code, wrong) for code, wrong in by_code.items())
+
+
+def _check(code: str, wrong: List[HealthItem]) -> Tuple[str, Dict[str, Any]]:
+    name, severity, one, more = _CHECKS[code]
+    detail = [item.text for item in wrong[:DETAILS]]
+    if len(wrong) > DETAILS:
+        detail.append(f"and {len(wrong) - DETAILS} more")
+    return name, {
+        "severity": severity,
+        "summary": one if len(wrong) == 1 else more.format(len(wrong)),
+        "count": len(wrong),
+        "detail": detail,
+    }

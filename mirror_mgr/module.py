@@ -1,0 +1,147 @@
+"""The manager module: its options, its life, and what is wired to what."""
+
+import threading
+from typing import Any, Dict, List, Tuple
+
+from mgr_module import MgrModule, MgrStandbyModule, Option
+
+from . import compat, health
+from .admin import peer_probe
+from .admin.token import Token
+from .supervisor import launcher
+from .supervisor.supervisor import Supervisor
+
+TICK_SECONDS = 1.0
+STOP_SECONDS = 15.0  # the supervisor needs less
+
+_WORKER_OPTIONS = ("bytes_in_flight_mib", "concurrent_syncs")
+
+compat.register_commands()
+
+
+class Module(MgrModule):
+    """Serves ``ceph rbd-mirror`` commands and keeps the workers running."""
+
+    CLICommand = compat.CLICommand
+    # The base class's own lists are shared by all modules.
+    COMMANDS: List[Any] = []
+    NOTIFY_TYPES: List[Any] = []
+    MODULE_OPTIONS = [
+        Option(name="workers", type="uint", default=1, min=0, max=64, runtime=True,
+               desc="how many worker processes replay mirrored images"),
+        Option(name="worker_python", type="str", default="", runtime=True,
+               desc="the Python 3 that runs workers, where the system's own is not the one; "
+                    "it needs python3-rados and python3-rbd"),
+        Option(name="bytes_in_flight_mib", type="uint", default=32, min=8, runtime=True,
+               desc="how many MiB a worker has on their way from site to site at a time"),
+        Option(name="concurrent_syncs", type="uint", default=64, min=1, runtime=True,
+               desc="how many images a worker syncs at a time"),
+        Option(name="command_seconds", type="secs", default=30, min=1, runtime=True,
+               desc="after how many seconds a command that is not done lets its user go"),
+    ]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.supervisor = Supervisor(self)
+        self._wake = threading.Event()
+        self._stopping = False
+        self._ended = threading.Event()
+        self._ended.set()
+        self._checks: Dict[str, Any] = {}
+
+    # Life
+
+    def serve(self) -> None:
+        self._ended.clear()
+        try:
+            # All on this one thread: workers end with the thread that started them.
+            self.supervisor.start()
+            while not self._stopping:
+                self.log.debug(self.supervisor.tick())
+                self._report_health()
+                self._wake.wait(TICK_SECONDS)
+                self._wake.clear()
+        finally:
+            self.supervisor.stop()
+            self._ended.set()
+
+    def shutdown(self) -> None:
+        self._stopping = True
+        self._wake.set()
+        if not self._ended.wait(STOP_SECONDS):
+            self.log.error("workers are still there after %d s", STOP_SECONDS)
+        super().shutdown()
+
+    def config_notify(self) -> None:
+        self._wake.set()
+
+    def _report_health(self) -> None:
+        checks = health.checks(self.supervisor.health())
+        if checks != self._checks:
+            self.set_health_checks(checks)
+            self._checks = checks
+
+    @staticmethod
+    def can_run() -> Tuple[bool, str]:
+        try:
+            import rados  # noqa: F401
+            import rbd  # noqa: F401
+        except ImportError as error:
+            return False, f"{error}; install python3-rados and python3-rbd"
+        return True, ""
+
+    def self_test(self) -> None:
+        """Raise if what the module stands on is not there."""
+        launcher.command(self.get_option("worker_python"))
+        assert self.rados.get_fsid() == self.fsid()
+        assert self.mon_host()
+
+    # What commands ask of their host
+
+    def command_seconds(self) -> float:
+        return float(self.get_option("command_seconds"))
+
+    def look(self, token: Token, pool: str) -> peer_probe.Sight:
+        """Look at the site that a token leads to, from a process that can be killed."""
+        python, *flags = launcher.command(self.get_option("worker_python"))[:2]
+        return peer_probe.look([python, *flags, "-m", peer_probe.__name__],
+                               launcher.environment(), token, pool)
+
+    # What the supervisor asks of its host
+
+    def get_option(self, name: str) -> Any:
+        return self.get_module_option(name)
+
+    def worker_options(self) -> Dict[str, Any]:
+        return {name: self.get_option(name) for name in _WORKER_OPTIONS}
+
+    def fsid(self) -> str:
+        return str(self.get("mon_map")["fsid"])
+
+    def mon_host(self) -> str:
+        """Every monitor with all its addresses: "[v2:1.2.3.4:3300,v1:1.2.3.4:6789] ..."."""
+        return " ".join(
+            "[%s]" % ",".join(f"{address['type']}:{address['addr']}"
+                              for address in monitor["public_addrs"]["addrvec"])
+            for monitor in self.get("mon_map")["mons"])
+
+    def pools(self) -> List[Tuple[int, str]]:
+        """Pools that are for RBD, or for nothing in particular."""
+        return [(pool["pool"], pool["pool_name"]) for pool in self.get("osd_map")["pools"]
+                if "rbd" in pool["application_metadata"] or not pool["application_metadata"]]
+
+
+class StandbyModule(MgrStandbyModule):
+    """Waits: the active manager does everything."""
+
+    MODULE_OPTIONS: List[Any] = []
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._stop = threading.Event()
+
+    def serve(self) -> None:
+        self._stop.wait()
+
+    def shutdown(self) -> None:
+        self._stop.set()

@@ -1,0 +1,289 @@
+"""Renders what the commands say: for people as the ``rbd`` CLI does, for programs as JSON.
+
+JSON has every key of what ``rbd mirror ... --format json`` prints, with the same values, and a
+few of ours.
+"""
+
+import json
+from dataclasses import asdict
+from datetime import datetime, timezone
+from typing import Any, Dict, List, Optional, Sequence
+
+from .errors import InvalidArgument
+from .model import Daemon, ImageStatus, MirrorSnapshot, Peer, PoolInfo, PoolStatus, SiteStatus
+from .supervisor.model import WorkerView
+from .worker.protocol import PoolReport
+
+PLAIN, JSON, JSON_PRETTY = "plain", "json", "json-pretty"
+
+
+def to_json(value: Any, format: str) -> str:
+    """Given `JSON` or `JSON_PRETTY`, return the text."""
+    if format == JSON_PRETTY:
+        return json.dumps(value, indent=4)
+    return json.dumps(value, separators=(",", ":"))
+
+
+def check_format(format: Optional[str]) -> str:
+    """Return the format that was asked for; raise InvalidArgument for one that there is not."""
+    if format in (None, ""):
+        return PLAIN
+    if format not in (PLAIN, JSON, JSON_PRETTY):
+        raise InvalidArgument(f"format {format!r}: must be {PLAIN}, {JSON} or {JSON_PRETTY}")
+    return str(format)
+
+
+def local_time(time: Optional[datetime]) -> str:
+    """As ``rbd`` prints a time: in the manager's time zone; empty for never."""
+    return time.astimezone().strftime("%Y-%m-%d %H:%M:%S") if time else ""
+
+
+# Pool info
+
+def pool_info_json(info: PoolInfo) -> Dict[str, Any]:
+    found: Dict[str, Any] = {"mode": info.mode}
+    if info.site_name is not None:
+        found["site_name"] = info.site_name
+    if info.peers is not None:
+        found["peers"] = [_peer_json(peer) for peer in info.peers]
+    return found
+
+
+def _peer_json(peer: Peer) -> Dict[str, Any]:
+    found = {"uuid": peer.uuid, "direction": peer.direction, "site_name": peer.site_name,
+             "mirror_uuid": peer.mirror_uuid, "client_name": peer.client_name}
+    if peer.mon_host is not None:
+        found["mon_host"] = peer.mon_host
+    return found
+
+
+def pool_info_plain(info: PoolInfo) -> str:
+    lines = [f"Mode: {info.mode}"]
+    if info.site_name is not None:
+        lines += [f"Site Name: {info.site_name}", ""]
+    if info.peers is not None:
+        lines.append("Peer Sites: " + ("" if info.peers else "none"))
+        for peer in info.peers:
+            lines += [""] + _peer_lines(peer)
+    return "\n".join(lines)
+
+
+def _peer_lines(peer: Peer) -> List[str]:
+    lines = [f"UUID: {peer.uuid}", f"Name: {peer.site_name}"]
+    if peer.direction != "rx-only" or peer.mirror_uuid:
+        lines.append(f"Mirror UUID: {peer.mirror_uuid}")
+    lines.append(f"Direction: {peer.direction}")
+    if peer.direction != "tx-only" or peer.client_name:
+        lines.append(f"Client: {peer.client_name}")
+    if peer.mon_host is not None:
+        lines.append(f"Mon Host: {peer.mon_host}")
+    return lines
+
+
+# Pool status
+
+def pool_status_json(status: PoolStatus) -> Dict[str, Any]:
+    found: Dict[str, Any] = {"summary": {
+        "health": status.health.name,
+        "daemon_health": status.daemon_health.name,
+        "image_health": status.image_health.name,
+        "states": dict(status.states),
+    }}
+    if status.daemons is not None:
+        found["daemons"] = [_daemon_json(daemon) for daemon in status.daemons]
+    if status.images is not None:
+        found["images"] = [image_status_json(image) for image in status.images]
+    return found
+
+
+def _daemon_json(daemon: Daemon) -> Dict[str, Any]:
+    found: Dict[str, Any] = {
+        "service_id": daemon.service_id, "instance_id": daemon.instance_id,
+        "client_id": daemon.client_id, "hostname": daemon.hostname,
+        "ceph_version": daemon.ceph_version, "leader": daemon.leader,
+        "health": daemon.health.name,
+    }
+    if daemon.callouts:
+        found["callouts"] = list(daemon.callouts)
+    return found
+
+
+def pool_status_plain(status: PoolStatus) -> str:
+    lines = [
+        f"health: {status.health.name}",
+        f"daemon health: {status.daemon_health.name}",
+        f"image health: {status.image_health.name}",
+        f"images: {sum(status.states.values())} total",
+    ]
+    lines += [f"    {count} {state}" for state, count in status.states.items()]
+    if status.daemons is not None:
+        lines += ["", "DAEMONS"] + ([] if status.daemons else ["  none"])
+        for daemon in status.daemons:
+            lines += _daemon_lines(daemon) + [""]
+    if status.images is not None:
+        lines += ["", "IMAGES"]
+        for number, image in enumerate(status.images):
+            lines += ([""] if number else []) + _image_lines(image)
+    return "\n".join(lines)
+
+
+def _daemon_lines(daemon: Daemon) -> List[str]:
+    lines = [
+        f"service {daemon.service_id}:",
+        f"  instance_id: {daemon.instance_id}",
+        f"  client_id: {daemon.client_id}",
+        f"  hostname: {daemon.hostname}",
+        f"  version: {daemon.ceph_version}",
+        f"  leader: {'true' if daemon.leader else 'false'}",
+        f"  health: {daemon.health.name}",
+    ]
+    if daemon.callouts:
+        lines.append(f"  callouts: {_bracketed(daemon.callouts)}")
+    return lines
+
+
+# Image status
+
+def image_status_json(image: ImageStatus) -> Dict[str, Any]:
+    found: Dict[str, Any] = {
+        "name": image.name, "id": image.id, "global_id": image.global_id, "mode": image.mode,
+        "primary": image.primary, "state": image.local.state,
+        "description": image.local.description,
+    }
+    if image.daemon is not None:
+        found["daemon_service"] = {
+            "service_id": image.daemon.service_id, "instance_id": image.daemon.instance_id,
+            "daemon_id": image.daemon.client_id, "hostname": image.daemon.hostname,
+        }
+    found["last_update"] = local_time(image.local.last_update)
+    if image.peers:
+        found["peer_sites"] = [_site_json(site) for site in image.peers]
+    if image.snapshots:
+        found["snapshots"] = [_snapshot_json(snapshot) for snapshot in image.snapshots]
+    return found
+
+
+def _site_json(site: SiteStatus) -> Dict[str, Any]:
+    return {"site_name": site.site_name, "mirror_uuids": site.mirror_uuid, "state": site.state,
+            "description": site.description, "last_update": local_time(site.last_update)}
+
+
+def _snapshot_json(snapshot: MirrorSnapshot) -> Dict[str, Any]:
+    return {"id": snapshot.id, "name": snapshot.name, "demoted": snapshot.demoted,
+            "mirror_peer_uuids": list(snapshot.peer_uuids)}
+
+
+def image_status_plain(image: ImageStatus) -> str:
+    return "\n".join(_image_lines(image))
+
+
+def _image_lines(image: ImageStatus) -> List[str]:
+    lines = [
+        f"{image.name}:",
+        f"  global_id:   {image.global_id}",
+        f"  state:       {image.local.state}",
+        f"  description: {image.local.description}",
+    ]
+    if image.daemon is not None:
+        lines.append(f"  service:     {image.daemon.description}")
+    lines.append(f"  last_update: {local_time(image.local.last_update)}")
+    if image.peers:
+        lines.append("  peer_sites:")
+    for number, site in enumerate(image.peers):
+        lines += ([""] if number else []) + _site_lines(site)
+    if image.snapshots:
+        lines.append("  snapshots:")
+    for snapshot in image.snapshots:
+        demoted = "demoted " if snapshot.demoted else ""
+        lines.append(f"    {snapshot.id} {snapshot.name} "
+                     f"({demoted}peer_uuids:{_bracketed(snapshot.peer_uuids)})")
+    return lines
+
+
+def _site_lines(site: SiteStatus) -> List[str]:
+    return [
+        f"    name: {site.site_name or site.mirror_uuid}",
+        f"    state: {site.state}",
+        f"    description: {site.description}",
+        f"    last_update: {local_time(site.last_update)}",
+    ]
+
+
+def _bracketed(words: Sequence[str]) -> str:
+    return f"[{','.join(words)}]"
+
+
+# Workers
+
+def workers_json(workers: Sequence[WorkerView]) -> List[Dict[str, Any]]:
+    return [{**asdict(worker), "since": utc_time(worker.since)} for worker in workers]
+
+
+def workers_plain(workers: Sequence[WorkerView]) -> str:
+    return table(
+        ("ID", "PID", "STATE", "SINCE", "RESTARTS", "POOLS", "IMAGES", "RSS", "IN FLIGHT"),
+        [(w.id, str(w.pid or "-"), w.state, local_time(_aware(w.since)), str(w.restarts),
+          str(len(w.pools)), str(w.images), size(w.rss_bytes), size(w.bytes_in_flight))
+         for w in workers])
+
+
+def worker_status_plain(workers: Sequence[WorkerView]) -> str:
+    return "\n\n".join("\n".join(_worker_lines(worker)) for worker in workers)
+
+
+def _worker_lines(worker: WorkerView) -> List[str]:
+    lines = [
+        f"{worker.id}:",
+        f"  entity:          {worker.entity}",
+        f"  pid:             {worker.pid or '-'}",
+        f"  state:           {worker.state}",
+        f"  since:           {local_time(_aware(worker.since))}",
+        f"  restarts:        {worker.restarts}",
+        f"  address:         {worker.address or '-'}",
+        f"  instance_id:     {worker.instance_id or '-'}",
+        f"  images:          {worker.images}",
+        f"  memory:          {size(worker.rss_bytes)}",
+        f"  bytes in flight: {size(worker.bytes_in_flight)}",
+    ]
+    if worker.last_error:
+        lines.append(f"  last error:      {worker.last_error}")
+    if worker.pools:
+        lines.append("  pools:")
+    return lines + [f"    {_pool_line(pool)}" for pool in worker.pools]
+
+
+def _pool_line(pool: PoolReport) -> str:
+    role = "leader" if pool.leader else "stands by"
+    if pool.foreign_leader:
+        role += f", held by {pool.foreign_leader}"
+    images = ", ".join(f"{count} {state}" for state, count in pool.images.items()
+                       if count and state != "total")
+    line = f"{pool.name}: {role}, {pool.images.get('total', 0)} images"
+    line += f" ({images})" if images else ""
+    return line + (f"; peer: {pool.peer_error}" if pool.peer_error else "")
+
+
+def _aware(epoch: float) -> datetime:
+    return datetime.fromtimestamp(epoch, timezone.utc)
+
+
+def utc_time(epoch: float) -> str:
+    """Given seconds since the epoch, return ISO 8601 in UTC."""
+    return _aware(epoch).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def size(count: int) -> str:
+    """Given bytes, return them for people, like ``35 MiB``."""
+    value, unit = float(count), "B"
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if value < 1024 or unit == "TiB":
+            break
+        value /= 1024
+    return f"{value:.0f} {unit}" if value >= 10 or unit == "B" else f"{value:.1f} {unit}"
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return columns aligned to the left, two spaces between them."""
+    widths = [max(len(cell) for cell in column) for column in zip(header, *rows)]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip()
+                     for row in (header, *rows))
