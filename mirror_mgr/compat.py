@@ -29,11 +29,17 @@ class CLICommand(_Registry):
 
     def call(self, mgr: Any, cmd_dict: Mapping[str, Any],
              inbuf: Optional[str] = None) -> HandleCommandResult:
-        return HandleCommandResult(*registry.run(self.command, mgr, cmd_dict, inbuf))
+        code, out, error = registry.run(self.command, mgr, cmd_dict, inbuf)
+        return HandleCommandResult(code, _with_empty_lines(out), error)
 
     def dump_cmd(self) -> Dict[str, Any]:
         return {"cmd": f"{self.prefix} {self.args}", "desc": self.desc, "perm": self.perm,
                 "poll": False}
+
+
+def _with_empty_lines(text: str) -> str:
+    """ceph-mgr drops empty lines from what it passes on (bufferlist::append of a stream)."""
+    return "\n".join(line or " " for line in text.split("\n")) if text else ""
 
 
 def _descriptor(argument: registry.Argument) -> str:

@@ -7,6 +7,7 @@ from mgr_module import MgrModule, MgrStandbyModule, Option
 
 from . import compat, health
 from .admin import peer_probe
+from .admin.services import Services, services
 from .admin.token import Token
 from .supervisor import launcher
 from .supervisor.supervisor import Supervisor
@@ -106,6 +107,15 @@ class Module(MgrModule):
         python, *flags = launcher.command(self.get_option("worker_python"))[:2]
         return peer_probe.look([python, *flags, "-m", peer_probe.__name__],
                                launcher.environment(), token, pool)
+
+    def read_services(self, pool_id: int) -> Services:
+        daemons = self.get("service_map")["services"].get("rbd-mirror", {}).get("daemons", {})
+        metadata = {service_id: daemon["metadata"] for service_id, daemon in daemons.items()
+                    if isinstance(daemon, dict)}  # beside them there is a summary
+        reports = {service_id: self.get_daemon_status("rbd-mirror", service_id)
+                   for service_id in metadata}
+        return services(metadata, {name: report for name, report in reports.items() if report},
+                        pool_id)
 
     # What the supervisor asks of its host
 

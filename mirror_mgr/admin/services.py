@@ -1,7 +1,7 @@
 """Workers and rbd-mirror daemons as the service map has them; pure.
 
-``service dump`` and ``service status`` are monitor commands; what daemons put there under
-``status.json`` is the rbd-mirror daemon's own, the same from Nautilus to Tentacle.
+What they report under ``status.json`` is the rbd-mirror daemon's own, the same from Nautilus to
+Tentacle.
 """
 
 import json
@@ -27,31 +27,30 @@ class Services:
         return next((d for d in self.daemons if d.instance_id == instance_id), None)
 
 
-def services(dump: Any, status: Any, pool_id: int) -> Services:
-    """Given what the two monitor commands say, return the daemons with their state in a pool.
+def services(metadata: Mapping[str, Mapping[str, str]],
+             reports: Mapping[str, Mapping[str, str]], pool_id: int) -> Services:
+    """Given what the daemons of the service map say of themselves, return their state in a pool.
 
-    Raise MalformedData if that is not what it should be.
+    Both are by service id: `metadata` as they registered, `reports` as they reported since, each
+    of those that did.  Raise MalformedData if a report is not what it should be.
     """
     try:
-        known = dump["services"].get("rbd-mirror", {}).get("daemons", {})
-        reports = status.get("rbd-mirror", {})
-        daemons = tuple(_daemon(service_id, known[service_id]["metadata"],
-                                reports.get(service_id), str(pool_id))
-                        for service_id in sorted(known)
-                        if isinstance(known[service_id], dict) and "metadata" in known[service_id])
+        daemons = tuple(_daemon(service_id, metadata[service_id], reports.get(service_id),
+                                str(pool_id)) for service_id in sorted(metadata))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise MalformedData(f"service map: {error!r} is not what it should be") from None
+        raise MalformedData(f"service map: a report of rbd-mirror is malformed: {error!r}"
+                            ) from None
     return Services(daemons, _health(daemons, reported=bool(reports)))
 
 
-def _daemon(service_id: str, metadata: Mapping[str, str], report: Optional[Mapping[str, Any]],
+def _daemon(service_id: str, metadata: Mapping[str, str], report: Optional[Mapping[str, str]],
             pool_id: str) -> Daemon:
     known: Dict[str, Any] = {"service_id": service_id, "client_id": metadata.get("id", ""),
              "hostname": metadata.get("hostname", ""),
              "ceph_version": metadata.get("ceph_version_short", "")}
     if report is None:
         return Daemon(**known)
-    pools = (report.get("status") or {}).get("json")
+    pools = report.get("json")
     if pools is None:
         return Daemon(**known, health=Health.WARNING, callouts=("not reporting status",))
     pool: Optional[Dict[str, Any]] = json.loads(pools).get(pool_id)

@@ -1,18 +1,16 @@
 """How mirroring of images goes: what the daemons of both sites say about them."""
 
-import json
 from datetime import datetime, timezone
-from typing import Any, Dict, Iterable, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, Mapping, Optional, Tuple
 
 import rados
 import rbd
 
-from ..errors import from_errno
 from ..model import Health, ImageStatus, MirrorSnapshot, PoolStatus, SiteStatus
 from .access import explaining, open_image, open_pool
 from .images import require_mirrored
 from .modes import require_enabled
-from .services import Services, services
+from .services import Services
 from .specs import ImageSpec, PoolSpec
 from .words import IMAGE_MODES, STATUS_STATES, word
 
@@ -20,7 +18,11 @@ _HEALTHY = ("replaying", "stopped")
 _PRIMARY_STATES = (rbd.RBD_SNAP_MIRROR_STATE_PRIMARY, rbd.RBD_SNAP_MIRROR_STATE_PRIMARY_DEMOTED)
 
 
-def pool_status(cluster: "rados.Rados", spec: PoolSpec, detail: bool = False) -> PoolStatus:
+ReadServices = Callable[[int], Services]  # by pool id
+
+
+def pool_status(cluster: "rados.Rados", read_services: ReadServices, spec: PoolSpec,
+                detail: bool = False) -> PoolStatus:
     """Sum up the images of a pool or namespace; with `detail` also each daemon and image.
 
     Raise InvalidArgument if it is not mirrored.
@@ -30,7 +32,7 @@ def pool_status(cluster: "rados.Rados", spec: PoolSpec, detail: bool = False) ->
         with explaining(f"pool '{spec}': can't read its status"):
             states = {word(STATUS_STATES, state): count
                       for state, count in sorted(rbd.RBD().mirror_image_status_summary(ioctx))}
-            daemons = _services(cluster, ioctx)
+            daemons = read_services(ioctx.get_pool_id())
             return PoolStatus(
                 daemon_health=daemons.health,
                 image_health=image_health(states),
@@ -46,7 +48,8 @@ def image_health(states: Iterable[str]) -> Health:
     return Health.OK if all(state in _HEALTHY for state in states) else Health.WARNING
 
 
-def image_status(cluster: "rados.Rados", spec: ImageSpec) -> ImageStatus:
+def image_status(cluster: "rados.Rados", read_services: ReadServices,
+                 spec: ImageSpec) -> ImageStatus:
     """Say how mirroring of an image goes.  Raise InvalidArgument if it is not mirrored."""
     with open_pool(cluster, spec.pool_spec) as ioctx, \
             open_image(ioctx, spec, read_only=True) as image, \
@@ -55,10 +58,11 @@ def image_status(cluster: "rados.Rados", spec: ImageSpec) -> ImageStatus:
         mode = word(IMAGE_MODES, image.mirror_image_get_mode())
         status = image.mirror_image_get_status()
         instance_id = _instance_id(image) if status["up"] else None
-        daemon = _services(cluster, ioctx).by_instance(instance_id) if instance_id else None
+        daemons = read_services(ioctx.get_pool_id())
         return ImageStatus(
             name=spec.name, id=status["id"], global_id=status["info"]["global_id"], mode=mode,
-            primary=primary, local=_site(status, ""), daemon=daemon,
+            primary=primary, local=_site(status, ""),
+            daemon=daemons.by_instance(instance_id),
             peers=_peers(status, _peer_names(ioctx)),
             snapshots=_snapshots(image) if primary and mode == "snapshot" else ())
 
@@ -76,18 +80,6 @@ def _all_images(ioctx: "rados.Ioctx", daemons: Services) -> Tuple[ImageStatus, .
         peers=_peers(status, peer_names),
     ) for status in rbd.RBD().mirror_image_status_list(ioctx)]
     return tuple(sorted(found, key=lambda image: image.name))
-
-
-def _services(cluster: "rados.Rados", ioctx: "rados.Ioctx") -> Services:
-    return services(_ask_monitor(cluster, "service dump"), _ask_monitor(cluster, "service status"),
-                    ioctx.get_pool_id())
-
-
-def _ask_monitor(cluster: "rados.Rados", prefix: str) -> Any:
-    code, out, text = cluster.mon_command(json.dumps({"prefix": prefix, "format": "json"}), b"")
-    if code:
-        raise from_errno(code, f"{prefix}: {text}")
-    return json.loads(out)
 
 
 def _instance_id(image: "rbd.Image") -> Optional[str]:

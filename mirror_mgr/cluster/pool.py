@@ -96,7 +96,8 @@ class Pool:
         if code == -2:
             return None
         self._check(code, "read", oid)
-        return bytes(data) if data is not None else b""
+        # Of an empty read python-rados hands over the whole buffer, with whatever was in it.
+        return bytes(data[:code]) if code else b""
 
     async def stat(self, oid: str) -> Optional[int]:
         """The object's size in bytes, or None if it does not exist."""

@@ -26,6 +26,7 @@ from typing import (
 
 from .. import output
 from ..admin.peers import Look
+from ..admin.services import Services
 from ..errors import InvalidArgument, MirrorError
 from ..supervisor.supervisor import Supervisor
 from .deadline import within
@@ -53,6 +54,9 @@ class Host(Protocol):
     @property
     def rados(self) -> Any:
         """Return a rados.Rados of the local cluster."""
+
+    def read_services(self, pool_id: int) -> Services:
+        """Return the service map's workers and daemons, with their state in a pool."""
 
     def command_seconds(self) -> float:
         """Return how long a command may take."""
