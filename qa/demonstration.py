@@ -288,7 +288,12 @@ def _command(site: Site, program: str, args: List[str], shown: str) -> str:
 
 def _progress(image: rbd.Image) -> str:
     """Return what the copy's own site posts of it: the state, and per cent while it copies."""
-    status = image.mirror_image_get_status()
-    percent = re.search(r'"syncing_percent":\s*(\d+)', status["description"])
-    state = status["description"].partition(",")[0] or "waiting for a worker"
+    # There is none before the first one is posted.
+    description = image.mirror_image_get_status().get("description", "")
+    percent = re.search(r'"syncing_percent":\s*(\d+)', description)
+    state = description.partition(",")[0] or "waiting for a worker"
     return f"{state} {percent[1]} %" if percent else state
+
+
+if __name__ == "__main__":
+    sys.exit(main())
