@@ -1,5 +1,6 @@
 """Every difference between the managers of Ceph 16 to 20, and nowhere else."""
 
+import errno
 from typing import Any, Dict, Mapping, Optional
 
 import mgr_module
@@ -30,6 +31,8 @@ class CLICommand(_Registry):
     def call(self, mgr: Any, cmd_dict: Mapping[str, Any],
              inbuf: Optional[str] = None) -> HandleCommandResult:
         code, out, error = registry.run(self.command, mgr, cmd_dict, inbuf)
+        if code == -errno.EACCES:
+            error += "\nceph-mgr says of every refusal: "  # and then that caps may be missing
         return HandleCommandResult(code, _with_empty_lines(out), error)
 
     def dump_cmd(self) -> Dict[str, Any]:

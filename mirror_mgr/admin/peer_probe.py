@@ -48,8 +48,8 @@ def look(words: List[str], environment: Mapping[str, str], token: Token, pool: s
         child.kill()
         child.wait()
     try:
-        return Sight(**json.loads(out))
-    except (ValueError, TypeError):
+        return Sight(**json.loads(out.splitlines()[-1]))  # librados may have had its say before
+    except (ValueError, TypeError, IndexError):
         raise MirrorError(f"{words[0]} ended with {child.returncode} and no answer; "
                           "does it have python3-rados and python3-rbd?") from None
 
