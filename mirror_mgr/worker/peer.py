@@ -8,7 +8,7 @@ from typing import Dict, Optional
 
 from ..cluster.connection import Connection
 from ..cluster.snapsets import SnapsetReader
-from ..errors import MirrorError, NotFound
+from ..errors import MirrorError, NotFound, NotSupported
 from ..replay.objects import ListSnaps
 from ..wire import cls_rbd
 from ..wire.constants import PeerDirection
@@ -90,6 +90,26 @@ async def ping(remote: Connection, remote_pool_id: int, name: str, local_uuid: s
         MIRRORING, cls_rbd.mirror_peer_ping(name, local_uuid))
 
 
+_proven = False
+
+
+def _snapset_reader(known: Credentials, pool_id: Optional[int]) -> SnapsetReader:
+    """A reader that was seen, once in the life of this process, to tell the truth.
+
+    Raise NotSupported when it does not.
+    """
+    global _proven
+    reader = SnapsetReader.connect(known.entity, known.conffile, known.conf)
+    try:
+        if not _proven and pool_id is not None:
+            reader.self_test(pool_id)
+            _proven = True
+    except BaseException:
+        reader.close()
+        raise
+    return reader
+
+
 class PeerSite:
     """Connections to the other site, for one pool; closed and made anew after a failure."""
 
@@ -98,20 +118,22 @@ class PeerSite:
         self._snapsets = snapsets
 
     @classmethod
-    async def connect(cls, known: Credentials) -> "PeerSite":
+    async def connect(cls, known: Credentials, pool_name: str) -> "PeerSite":
         """Raise a MirrorError that names the site when it can't be reached in time."""
-        return await asyncio.get_running_loop().run_in_executor(None, cls._connect, known)
+        return await asyncio.get_running_loop().run_in_executor(
+            None, cls._connect, known, pool_name)
 
     @classmethod
-    def _connect(cls, known: Credentials) -> "PeerSite":
+    def _connect(cls, known: Credentials, pool_name: str) -> "PeerSite":
         connection = Connection.connect(known.site_name, known.entity, known.conffile, known.conf)
         try:
-            snapsets: Optional[SnapsetReader] = SnapsetReader.connect(
-                known.entity, known.conffile, known.conf)
-        except MirrorError as error:
+            return cls(connection, _snapset_reader(known, connection.pool_id(pool_name)))
+        except NotSupported as error:
             log.warning("site %r: %s; whole objects are compared instead", known.site_name, error)
-            snapsets = None
-        return cls(connection, snapsets)
+            return cls(connection, None)
+        except BaseException:
+            connection.close()
+            raise
 
     def list_snaps(self, pool_id: int, namespace: str) -> Optional[ListSnaps]:
         """The call that lists the clones of an object of this pool; None where there is none."""

@@ -192,7 +192,7 @@ class PoolReplayer:
             self.peer_error = None
             return
         site = await peers.PeerSite.connect(
-            await peers.credentials(self._local, self.pool_id, peer))
+            await peers.credentials(self._local, self.pool_id, peer), self.name)
         try:
             await self._replay_from(site, peer, mirroring.mirror_uuid)
         finally:
