@@ -25,7 +25,7 @@ SPEC = f"{POOL}/{IMAGE}"
 MIB = 1 << 20
 FILES, FILE_SIZE = 32, 3 * MIB
 SYNC_SECONDS = 60
-WIDTH = 54
+WIDTH = 58
 
 
 def main() -> int:
@@ -224,7 +224,7 @@ class Sync:
             state, pair = self._look()
             passed = time.monotonic() - start
             if pair:
-                self._show(f"copied to {self.copy.name} in {passed:.1f} s", end="\n")
+                self._show(f"copied to {self.copy.name} {passed:.1f} s after that", end="\n")
                 return pair
             if passed > SYNC_SECONDS:
                 raise AssertionError(f"no copy at {self.copy.name} in {passed:.0f} s: {state}")

@@ -22,6 +22,8 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 STOCK_MODULES = Path("/usr/share/ceph/mgr")
 PORTS_PER_SITE = 100
 COMMAND_SECONDS = 120
+# So long may a worker take to notice that its manager is gone.
+WORKER_SECONDS = 5.0
 # Unix sockets have 107 bytes for their path; the longest below the lab is a daemon's own.
 LONGEST_DIRECTORY = 60
 
@@ -202,6 +204,7 @@ class Site:
             self._start_osd(osd)
         if self._settings.module:
             self.ceph("mgr", "module", "enable", "mirror_mgr", "--force")
+            self.ceph("config", "set", "mgr", "mgr/mirror_mgr/log_level", "info")
         self.wait_ready()
 
     def _checked(
@@ -393,9 +396,13 @@ class Lab:
         Daemons end on request. What still lives after that (a worker that outlived its manager) is
         killed and returned.
         """
-        processes.end(self._daemon_pids())
-        survivors = processes.members(self.directory)
+        monitors = self._daemon_pids("mon.*")
+        # The others want to tell a monitor that they go.
+        processes.end(pid for pid in self._daemon_pids("*") if pid not in monitors)
+        others = [pid for pid in self.running() if pid not in monitors]
+        survivors = processes.wait_gone(others, WORKER_SECONDS)
         processes.end(survivors, seconds=0)
+        processes.end(monitors)
         ports.release(self.directory)
         return survivors
 
@@ -445,8 +452,9 @@ class Lab:
                     site.cancelled.set()
                 raise
 
-    def _daemon_pids(self) -> List[int]:
-        pids = (processes.read_pid(path) for path in self.directory.glob("*/run/*.pid"))
+    def _daemon_pids(self, name: str) -> List[int]:
+        paths = self.directory.glob(f"*/run/{name}.pid")
+        pids = (processes.read_pid(path) for path in paths)
         return [pid for pid in pids if pid and processes.belongs_to(pid, self.directory)]
 
 
