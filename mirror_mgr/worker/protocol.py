@@ -283,7 +283,7 @@ def encode(message: Message) -> bytes:
     if name is None:
         raise InvalidArgument('%s is no message to send' % type(message).__name__)
     fields = {'v': VERSION, 'type': name}
-    fields.update(dataclasses.asdict(_bounded(message)))  # type: ignore[arg-type]
+    fields.update(dataclasses.asdict(_bounded(message)))
     line = json.dumps(fields, separators=(',', ':')).encode('ascii') + b'\n'
     if len(line) > MAX_LINE:
         raise InvalidArgument('%s message of %d bytes: the bound is %d' % (
