@@ -7,8 +7,19 @@ and a body whose unknown tail is skipped.
 
 import struct as _struct
 from enum import IntEnum
-from typing import (Any, Callable, Dict, Iterable, List, Mapping, Optional, Tuple, Type, TypeVar,
-                    Union)
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    Iterable,
+    List,
+    Mapping,
+    Optional,
+    Tuple,
+    Type,
+    TypeVar,
+    Union,
+)
 
 from ..errors import MalformedData
 

@@ -28,7 +28,7 @@ def encode_leader(op: LeaderOp) -> bytes:
 def decode_leader(data: bytes) -> Optional[LeaderOp]:
     """Return None for a message of a newer release; raise MalformedData."""
     number = Decoder(data).struct(1)[1].u32()
-    return LeaderOp(number) if number in LeaderOp.__members__.values() else None
+    return LeaderOp(number) if number in set(LeaderOp) else None
 
 
 class ImageOp(IntEnum):
@@ -42,10 +42,13 @@ class ImageOp(IntEnum):
 
 @dataclass(frozen=True)
 class ClientId:
-    """A librbd client: its RADOS instance id and the cookie of its watch on the header."""
+    """A librbd client: its RADOS instance id and the cookie of its watch on the header.
 
-    gid: int
-    handle: int
+    Zeros stand for a sender that does not say who it is.
+    """
+
+    gid: int = 0
+    handle: int = 0
 
 
 @dataclass(frozen=True)
@@ -57,14 +60,17 @@ class ImageNotice:
 
 
 _LOCK_OPS = (ImageOp.ACQUIRED_LOCK, ImageOp.RELEASED_LOCK, ImageOp.REQUEST_LOCK)
-_IMAGE_VERSION = 6
+_IMAGE_VERSION = 7
+_NOBODY = ClientId()
 
 
-def encode_image(op: ImageOp, client: Optional[ClientId] = None) -> bytes:
+def encode_image(op: ImageOp, client: ClientId = _NOBODY) -> bytes:
     """Return a message; the three about the lock name the ``client`` that sends them."""
     body = Encoder().u32(op)
-    if client is not None:
+    if op in _LOCK_OPS:
         body.u64(client.gid).u64(client.handle)
+    if op == ImageOp.REQUEST_LOCK:
+        body.boolean(False)  # a forced request breaks the lock of one that does not answer
     return Encoder().struct(_IMAGE_VERSION, 1, body).done()
 
 
@@ -74,7 +80,7 @@ def decode_image(data: bytes) -> ImageNotice:
         return ImageNotice(ImageOp.HEADER_UPDATE)
     version, body = Decoder(data).struct(_IMAGE_VERSION)
     op = body.u32()
-    if op in _LOCK_OPS and version >= 2 and not body.at_end:
+    if op in _LOCK_OPS and version >= 2:
         return ImageNotice(op, ClientId(body.u64(), body.u64()))
     return ImageNotice(op)
 
