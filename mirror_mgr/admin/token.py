@@ -4,12 +4,12 @@ base64 of a JSON object of four strings, as librbd makes it since Octopus.
 """
 
 import base64
-import binascii
 import json
 from dataclasses import dataclass, field
 
 from ..errors import InvalidArgument
 
+_LONGEST = 4096
 _FIELDS = ("fsid", "client_id", "key", "mon_host")
 _CURE = "make one at the other site by: ceph rbd-mirror pool peer bootstrap create POOL"
 
@@ -39,11 +39,15 @@ def decode(text: str) -> Token:
     packed = "".join(text.split())
     if not packed:
         raise InvalidArgument(f"token: it is empty; {_CURE}")
+    if len(packed) > _LONGEST:
+        raise InvalidArgument(f"token: it has {len(packed)} characters, too many for one; {_CURE}")
     try:
-        content = json.loads(base64.b64decode(packed, validate=True))
-    except binascii.Error:
-        raise InvalidArgument(f"token: it is not base64; {_CURE}") from None
+        unpacked = base64.b64decode(packed, validate=True)
     except ValueError:
+        raise InvalidArgument(f"token: it is not base64; {_CURE}") from None
+    try:
+        content = json.loads(unpacked)
+    except (ValueError, RecursionError):
         raise InvalidArgument(f"token: its content is not JSON; {_CURE}") from None
     if not isinstance(content, dict):
         raise InvalidArgument(f"token: its content is not a JSON object; {_CURE}")

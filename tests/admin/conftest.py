@@ -1,0 +1,18 @@
+from typing import Iterator
+
+import pytest
+
+from . import fakes
+
+
+@pytest.fixture
+def site() -> Iterator[fakes.FakeSite]:
+    """A site with pool p, namespace p/ns, and an image x in each of the two."""
+    site = fakes.FakeSite("11111111-aaaa")
+    pool = site.pools["p"] = fakes.FakePool()
+    pool.modes["ns"] = fakes.DISABLED
+    pool.images["", "x"] = fakes.FakeImage()
+    pool.images["ns", "x"] = fakes.FakeImage()
+    with pytest.MonkeyPatch.context() as patch:
+        fakes.install(patch)
+        yield site

@@ -1,0 +1,174 @@
+"""Two Ceph sites that are only dictionaries, behind the calls of python-rados and python-rbd."""
+
+import errno
+from typing import Any, Dict, List, Optional, Tuple
+
+import pytest
+import rados
+import rbd
+
+DISABLED, IMAGE, POOL = 0, 1, 2
+
+if not hasattr(rbd, "__file__"):  # python-rbd is not installed: its numbers from rbd/librbd.h
+    for _name, _number in {
+        "MODE_DISABLED": DISABLED, "MODE_IMAGE": IMAGE, "MODE_POOL": POOL,
+        "IMAGE_ENABLED": 1, "IMAGE_MODE_JOURNAL": 0, "IMAGE_MODE_SNAPSHOT": 1,
+        "PEER_DIRECTION_RX": 0, "PEER_DIRECTION_TX": 1, "PEER_DIRECTION_RX_TX": 2,
+    }.items():
+        setattr(rbd, f"RBD_MIRROR_{_name}", _number)
+
+
+def failure(kind: type, number: int) -> Exception:
+    """An error as the bindings raise it; also where they are not installed."""
+    error = kind.__new__(kind)
+    Exception.__init__(error, f"[errno {number}]")
+    error.errno = number
+    return error
+
+
+class FakeImage:
+    def __init__(self, primary: bool = True, mirrored: bool = False, mode: int = 1,
+                 clones: Tuple[str, ...] = ()) -> None:
+        self.primary = primary
+        self.mirrored = mirrored
+        self.mode = mode
+        self.clones = clones  # ids
+        self.snapshots = 0
+
+
+class FakePool:
+    def __init__(self) -> None:
+        self.modes = {"": DISABLED}  # by namespace
+        self.images: Dict[Tuple[str, str], FakeImage] = {}
+        self.peers: List[Dict[str, Any]] = []
+        self.attributes: Dict[str, Dict[str, str]] = {}
+
+
+class FakeSite:
+    """Stands for a connected rados.Rados."""
+
+    def __init__(self, fsid: str) -> None:
+        self.fsid = fsid
+        self.site_name = ""
+        self.pools: Dict[str, FakePool] = {}
+        self.imported: List[Tuple[int, str]] = []
+        self.import_fails: Optional[int] = None
+
+    def get_fsid(self) -> str:
+        return self.fsid
+
+    def open_ioctx(self, name: str) -> "FakeIoctx":
+        if name not in self.pools:
+            raise failure(rados.ObjectNotFound, errno.ENOENT)
+        return FakeIoctx(self, self.pools[name])
+
+
+class FakeIoctx:
+    def __init__(self, site: FakeSite, pool: FakePool) -> None:
+        self.site = site
+        self.pool = pool
+        self.namespace = ""
+
+    def set_namespace(self, namespace: str) -> None:
+        self.namespace = namespace
+
+    def close(self) -> None:
+        pass
+
+
+class FakeRBD:
+    def namespace_exists(self, ioctx: FakeIoctx, name: str) -> bool:
+        return name in ioctx.pool.modes
+
+    def mirror_mode_get(self, ioctx: FakeIoctx) -> int:
+        return ioctx.pool.modes[ioctx.namespace]
+
+    def mirror_mode_set(self, ioctx: FakeIoctx, mode: int) -> None:
+        if mode == DISABLED and any(image.mirrored for (namespace, _), image
+                                    in ioctx.pool.images.items() if namespace == ioctx.namespace):
+            raise failure(rbd.Error, errno.EINVAL)
+        ioctx.pool.modes[ioctx.namespace] = mode
+
+    def mirror_site_name_get(self, site: FakeSite) -> str:
+        return site.site_name or site.fsid
+
+    def mirror_site_name_set(self, site: FakeSite, name: str) -> None:
+        site.site_name = name
+
+    def mirror_peer_list(self, ioctx: FakeIoctx) -> List[Dict[str, Any]]:
+        return list(ioctx.pool.peers)
+
+    def mirror_peer_get_attributes(self, ioctx: FakeIoctx, uuid: str) -> Dict[str, str]:
+        if uuid not in ioctx.pool.attributes:
+            raise failure(rbd.ImageNotFound, errno.ENOENT)
+        return ioctx.pool.attributes[uuid]
+
+    def mirror_peer_bootstrap_create(self, ioctx: FakeIoctx) -> str:
+        return "TOKEN"
+
+    def mirror_peer_bootstrap_import(self, ioctx: FakeIoctx, direction: int, token: str) -> None:
+        if ioctx.site.import_fails:
+            raise failure(rbd.Error, ioctx.site.import_fails)
+        ioctx.site.imported.append((direction, token))
+
+    def list2(self, ioctx: FakeIoctx) -> List[Dict[str, str]]:
+        return [{"id": f"id-{name}", "name": name} for namespace, name in ioctx.pool.images
+                if namespace == ioctx.namespace]
+
+    def mirror_image_info_list(self, ioctx: FakeIoctx) -> List[Tuple[str, Dict[str, Any]]]:
+        return [(f"id-{name}", {"mode": image.mode, "primary": image.primary, "state": 1})
+                for (namespace, name), image in ioctx.pool.images.items()
+                if namespace == ioctx.namespace and image.mirrored]
+
+
+class OpenImage:
+    """Stands for rbd.Image."""
+
+    def __init__(self, ioctx: FakeIoctx, name: str, read_only: bool = False) -> None:
+        if (ioctx.namespace, name) not in ioctx.pool.images:
+            raise failure(rbd.ImageNotFound, errno.ENOENT)
+        self.ioctx = ioctx
+        self.fake = ioctx.pool.images[ioctx.namespace, name]
+
+    def close(self) -> None:
+        pass
+
+    def mirror_image_get_info(self) -> Dict[str, Any]:
+        return {"state": 1 if self.fake.mirrored else 2, "primary": self.fake.primary}
+
+    def mirror_image_get_mode(self) -> int:
+        return self.fake.mode
+
+    def mirror_image_enable(self, mode: int) -> None:
+        wrong = self.fake.mirrored and self.fake.mode != mode
+        if wrong or self.ioctx.pool.modes[self.ioctx.namespace] == DISABLED:
+            raise failure(rbd.Error, errno.EINVAL)
+        self.fake.mirrored, self.fake.mode = True, mode
+
+    def mirror_image_disable(self, force: bool) -> None:
+        if self.fake.mirrored and not (self.fake.primary or force):
+            raise failure(rbd.Error, errno.EINVAL)
+        images = self.ioctx.pool.images
+        if any(images[self.ioctx.namespace, clone].mirrored for clone in self.fake.clones):
+            raise failure(rbd.Error, errno.EBUSY)
+        self.fake.mirrored = False
+
+    def mirror_image_create_snapshot(self) -> int:
+        if not self.fake.primary:
+            raise failure(rbd.Error, errno.EINVAL)
+        self.fake.snapshots += 1
+        return self.fake.snapshots
+
+    def mirror_image_promote(self, force: bool) -> None:
+        if not force:
+            raise failure(rbd.Error, errno.EBUSY)
+        self.fake.primary = True
+
+    def mirror_image_demote(self) -> None:
+        self.fake.primary = False
+
+
+def install(patch: pytest.MonkeyPatch) -> None:
+    """Put the fakes in the place of python-rbd."""
+    patch.setattr(rbd, "RBD", FakeRBD)
+    patch.setattr(rbd, "Image", OpenImage)
