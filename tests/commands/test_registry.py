@@ -1,0 +1,149 @@
+import errno
+import logging
+import threading
+from typing import Any, List, Optional, Tuple
+
+import pytest
+
+from mirror_mgr import commands
+from mirror_mgr.commands import registry
+from mirror_mgr.commands.deadline import within
+from mirror_mgr.commands.registry import Argument, ImageText, PoolText, Text
+from mirror_mgr.errors import DeadlineExceeded, NotFound
+
+
+class Host:
+    log = logging.getLogger("host")
+
+    def command_seconds(self) -> float:
+        return 5.0
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> List[registry.Command]:
+    """A registry that is empty."""
+    empty: List[registry.Command] = []
+    monkeypatch.setattr(registry, "COMMANDS", empty)
+    return empty
+
+
+def run(command: registry.Command, inbuf: Optional[str] = None,
+        **given: Any) -> Tuple[int, str, str]:
+    return registry.run(command, Host(), given, inbuf)
+
+
+def test_a_signature_is_what_the_cli_is_told(made: List[registry.Command]) -> None:
+    @registry.command("noun verb", "rw")
+    def verb(mgr: Any, pool: PoolText, image: ImageText, mode: str = "m",
+             site_name: Optional[Text] = None, force: bool = False, inbuf: str = "") -> str:
+        """Do this
+        and that"""
+        return ""
+
+    [command] = made
+    assert (command.prefix, command.perm) == ("rbd-mirror noun verb", "rw")
+    assert command.help == "Do this and that"
+    assert command.takes_file
+    assert command.arguments == (
+        Argument("pool", "CephPoolname", True),
+        Argument("image", "CephObjectname", True),
+        Argument("mode", "CephString", False),
+        Argument("site_name", "CephObjectname", False),
+        Argument("force", "CephBool", False),
+    )
+
+
+@pytest.fixture
+def echo(made: List[registry.Command]) -> registry.Command:
+    @registry.command("echo", "r", plain=lambda value: f"plain {value}",
+                      as_json=lambda value: {"value": value})
+    def echo(mgr: Any, word: str = "none", force: bool = False) -> Any:
+        if word == "missing":
+            raise NotFound("word 'missing': there is none; say another")
+        if word == "bug":
+            raise KeyError("SECRET")
+        return [word, force]
+
+    return made[0]
+
+
+def test_plain(echo: registry.Command) -> None:
+    assert run(echo, prefix="rbd-mirror echo") == (0, "plain ['none', False]", "")
+    assert run(echo, word="a", format="plain") == (0, "plain ['a', False]", "")
+
+
+@pytest.mark.parametrize("value, is_true", [
+    (True, True), ("true", True), (False, False), ("false", False), (None, False)])
+def test_a_bool_comes_in_more_than_one_way(echo: registry.Command, value: Any,
+                                           is_true: bool) -> None:
+    assert run(echo, force=value)[1] == f"plain ['none', {is_true}]"
+
+
+def test_json(echo: registry.Command) -> None:
+    assert run(echo, format="json") == (0, '{"value":["none",false]}', "")
+    assert run(echo, format="json-pretty")[1].startswith('{\n    "value": [')
+    assert run(echo, format="xml")[::2] == (
+        -errno.EINVAL, "format 'xml': must be plain, json or json-pretty")
+
+
+def test_an_error_is_its_errno_and_its_message(echo: registry.Command) -> None:
+    assert run(echo, word="missing") == (
+        -errno.ENOENT, "", "word 'missing': there is none; say another")
+
+
+def test_a_bug_is_no_traceback(echo: registry.Command,
+                               caplog: pytest.LogCaptureFixture) -> None:
+    code, out, error = run(echo, word="bug")
+    assert (code, out) == (-errno.EIO, "")
+    assert "Traceback" not in error and "SECRET" not in error
+    assert "please report" in caplog.text
+
+
+def test_a_file_for_a_command_that_takes_none(echo: registry.Command) -> None:
+    assert run(echo, inbuf="x")[::2] == (
+        -errno.EINVAL, "rbd-mirror echo: it takes no input file (-i)")
+
+
+def test_a_file(made: List[registry.Command]) -> None:
+    @registry.command("read", "w")
+    def read(mgr: Any, inbuf: str = "default") -> str:
+        return repr(inbuf)
+
+    assert run(made[0], inbuf="x")[1] == "'x'"
+    assert run(made[0])[1] == "''"
+
+
+def test_a_command_that_prints_nothing_special_has_no_json(made: List[registry.Command]) -> None:
+    @registry.command("say", "r")
+    def say(mgr: Any) -> str:
+        return "done"
+
+    assert run(made[0], format="json") == (0, "done", "")
+
+
+def test_a_command_that_hangs_lets_its_user_go() -> None:
+    release = threading.Event()
+    with pytest.raises(DeadlineExceeded, match="command_seconds"):
+        within(0.01, "x", release.wait)
+    release.set()
+
+
+def test_what_a_thread_raises_comes_back() -> None:
+    with pytest.raises(KeyError):
+        within(5, "x", lambda: {}["a"])
+
+
+def test_every_command_has_a_help_and_a_fitting_permission() -> None:
+    assert commands
+    assert len({command.prefix for command in registry.COMMANDS}) == len(registry.COMMANDS)
+    for command in registry.COMMANDS:
+        assert command.help
+        assert command.perm in ("r", "w", "rw")
+        names = [argument.name for argument in command.arguments]
+        assert "format" not in names and "verbose" not in names  # the ceph CLI takes these
+        required = [argument.required for argument in command.arguments]
+        assert required == sorted(required, reverse=True)
+    perms = {command.words: command.perm for command in registry.COMMANDS}
+    assert perms["pool status"] == perms["worker ls"] == "r"
+    assert perms["pool enable"] == perms["image snapshot"] == "w"
+    assert perms["pool peer bootstrap create"] == "rw"  # its output lets one in
