@@ -59,10 +59,10 @@ class Hold:
             operation = decode_image(payload).op
         except MalformedData:
             return
-        if operation == ImageOp.REQUEST_LOCK:
-            self._give_up("another client asks for the image's exclusive lock")
-        elif operation == ImageOp.HEADER_UPDATE:
-            self._give_up("the image was changed by another client")
+        # Everything else asks the lock's holder to do something (a forced promotion, to make its
+        # snapshot), or tells of a change: whoever that is, it is no business of a copy being made.
+        if operation not in (ImageOp.ACQUIRED_LOCK, ImageOp.RELEASED_LOCK):
+            self._give_up("another client needs the image")
 
     def _watch_lost(self) -> None:
         self._give_up("the watch on the image header was lost")

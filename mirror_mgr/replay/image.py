@@ -7,6 +7,7 @@ from ..cluster.operation import Operation
 from ..cluster.pool import Pool
 from ..errors import Busy, MirrorError, NotFound, NotReady
 from ..wire import cls_rbd, image_state
+from ..wire.cls import Call
 from ..wire.constants import NO_POOL, Feature, HeaderFlag, Protection
 from ..wire.header import ImageHeader, header_oid, image_state_oid, object_map_oid
 from ..wire.object_map import ObjectMap
@@ -109,12 +110,19 @@ class Copy(Image):
         `unchanged_since` is a version of the header: raise NotReady when
         anyone changed it since, a promotion above all.
         """
+        await self._change_header(cls_rbd.snapshot_add(name, snap_id, namespace), unchanged_since)
+
+    async def complete(self, snap_id: int, objects: int, unchanged_since: int) -> None:
+        """Mark a mirror snapshot as whole, unless anyone changed the header since that version."""
+        await self._change_header(cls_rbd.mirror_image_snapshot_set_copy_progress(
+            snap_id, True, objects), unchanged_since)
+
+    async def _change_header(self, call: Call, unchanged_since: Optional[int]) -> None:
         operation = Operation()
         if unchanged_since is not None:
             operation.expect_version(unchanged_since)
-        operation.call(cls_rbd.snapshot_add(name, snap_id, namespace))
         try:
-            await self.pool.operate(self.header_oid, operation)
+            await self.pool.operate(self.header_oid, operation.call(call))
         except MirrorError as error:
             if error.errno in _VERSION_DIFFERS:
                 raise NotReady(f"image {self.id}: another client changed it meanwhile") from None
@@ -123,9 +131,9 @@ class Copy(Image):
     async def protect(self, snap_id: int, protection: Protection) -> None:
         await self.pool.call(self.header_oid, cls_rbd.set_protection_status(snap_id, protection))
 
-    async def set_progress(self, snap_id: int, complete: bool, last_object: int) -> None:
+    async def set_progress(self, snap_id: int, last_object: int) -> None:
         await self.pool.call(self.header_oid, cls_rbd.mirror_image_snapshot_set_copy_progress(
-            snap_id, complete, last_object))
+            snap_id, False, last_object))
 
     async def write_image_state(self, snap_id: int, blobs: List[bytes]) -> None:
         """Object 0 is written last: with it the state is there."""

@@ -96,10 +96,12 @@ class SnapshotSync:
         await on_first_snapshot()
         await self._copy_data()
         header = await self._own_header()
-        self.name = await copied_state.apply(
+        self.name, changed = await copied_state.apply(
             self.copy, header, self.name, state, self.remote, seqs)
-        await self.copy.set_progress(
-            self._target_id, True, header.object_count(self.sync.end.size))
+        if changed:
+            await self._own_header()
+        await self.copy.complete(
+            self._target_id, header.object_count(self.sync.end.size), self.copy.version)
         return self.name
 
     @property
@@ -237,6 +239,8 @@ class SnapshotSync:
         header = await self.copy.header()
         if header is None or not header.features & Feature.NON_PRIMARY:
             raise NotReady("the local image was promoted or removed meanwhile")
+        if self._target_id and header.snap_seq != self._target_id:
+            raise NotReady("another client made a snapshot of the local image meanwhile")
         return header
 
     # --- what to copy ------------------------------------------------------------------------
@@ -336,8 +340,6 @@ class SnapshotSync:
         copier: Optional[ObjectCopier] = None
         try:
             header = await self._own_header()
-            if header.snap_seq != self._target_id:
-                raise NotReady("another client made a snapshot of the local image meanwhile")
             copier = self._copier(header, hold)
             await self._copy_until_lost(copier, touched, hold)
             return copier
@@ -387,7 +389,7 @@ class SnapshotSync:
             await asyncio.sleep(_PROGRESS_SECONDS)
             last = progress.contiguous - 1
             if last > noted:
-                await self.copy.set_progress(self._target_id, False, last)
+                await self.copy.set_progress(self._target_id, last)
                 noted = last
 
     async def _check_source(self) -> None:

@@ -1,9 +1,8 @@
 """Makes name, features, metadata, snapshots and limit of a copy those of a mirror snapshot."""
 
-from typing import Dict, Mapping
+from typing import Dict, Mapping, Tuple
 
 from ..cluster.operation import Operation
-from ..errors import NotFound
 from ..wire import cls_rbd
 from ..wire.constants import Feature, HeaderFlag, ObjectState, Protection
 from ..wire.header import DIRECTORY, ImageHeader, id_oid, object_map_oid
@@ -18,20 +17,22 @@ _INTERNAL = ".rbd_mirror."
 
 
 async def apply(copy: Copy, header: ImageHeader, name: str, state: ImageState,
-                remote: ImageHeader, snap_seqs: Mapping[int, int]) -> str:
+                remote: ImageHeader, snap_seqs: Mapping[int, int]) -> Tuple[str, bool]:
     """Given the copy (its header, its name) and the state it is to have, make it so.
 
-    `snap_seqs` maps snapshot ids of the primary to those of the copy.  Return the copy's name.
+    `snap_seqs` maps snapshot ids of the primary to those of the copy.  Return the copy's name and
+    whether its header was changed.
     Raise Busy when a snapshot that is to go has clones here; it is tried again at the next sync.
     """
     if state.name != name:
         await rename(copy, name, state.name)
-    await _features(copy, header, state)
-    await _metadata(copy, header, state)
-    await _snapshots(copy, header, state, remote, snap_seqs)
+    changed = await _features(copy, header, state)
+    changed |= await _metadata(copy, header, state)
+    changed |= await _snapshots(copy, header, state, remote, snap_seqs)
     if header.snap_limit != state.snap_limit:
         await copy.pool.call(copy.header_oid, cls_rbd.snapshot_set_limit(state.snap_limit))
-    return state.name
+        changed = True
+    return state.name, changed
 
 
 async def rename(copy: Copy, old: str, new: str) -> None:
@@ -46,7 +47,7 @@ async def rename(copy: Copy, old: str, new: str) -> None:
     await copy.pool.remove(id_oid(old))
 
 
-async def _features(copy: Copy, header: ImageHeader, state: ImageState) -> None:
+async def _features(copy: Copy, header: ImageHeader, state: ImageState) -> bool:
     wanted = state.features & _MUTABLE
     had = header.features & _MUTABLE
     for feature in (Feature.EXCLUSIVE_LOCK, Feature.OBJECT_MAP, Feature.DEEP_FLATTEN):
@@ -61,6 +62,7 @@ async def _features(copy: Copy, header: ImageHeader, state: ImageState) -> None:
         await copy.pool.call(copy.header_oid, cls_rbd.set_features(mask if on else 0, mask))
         if feature == Feature.OBJECT_MAP and not on:
             await _drop_object_maps(copy, header)
+    return wanted != had
 
 
 async def _new_object_maps(copy: Copy, header: ImageHeader) -> None:
@@ -81,32 +83,36 @@ async def _drop_object_maps(copy: Copy, header: ImageHeader) -> None:
     await copy.pool.remove(object_map_oid(copy.id))
 
 
-async def _metadata(copy: Copy, header: ImageHeader, state: ImageState) -> None:
+async def _metadata(copy: Copy, header: ImageHeader, state: ImageState) -> bool:
     mine = {k: v for k, v in header.metadata.items() if not k.startswith(_INTERNAL)}
     theirs = {k: v for k, v in state.metadata.items() if not k.startswith(_INTERNAL)}
-    for key in sorted(mine.keys() - theirs.keys()):
+    gone = mine.keys() - theirs.keys()
+    for key in sorted(gone):
         await copy.pool.call(copy.header_oid, cls_rbd.metadata_remove(key))
     news: Dict[str, bytes] = {k: v for k, v in theirs.items() if mine.get(k) != v}
     if news:
         await copy.pool.call(copy.header_oid, cls_rbd.metadata_set(news))
+    return bool(gone or news)
 
 
 async def _snapshots(copy: Copy, header: ImageHeader, state: ImageState, remote: ImageHeader,
-                     snap_seqs: Mapping[int, int]) -> None:
+                     snap_seqs: Mapping[int, int]) -> bool:
     origins = {local: theirs for theirs, local in snap_seqs.items()}
+    changed = False
     for snapshot in header.user_snapshots:
         origin = origins.get(snapshot.id)
         wanted = state.snapshots.get(origin) if origin is not None else None
         if wanted is None or origin is None or remote.snapshot(origin) is None:
             await copy.remove_snapshot(header, snapshot)
+            changed = True
             continue
         if wanted.name != snapshot.name:
-            try:
-                await copy.pool.call(copy.header_oid,
-                                     cls_rbd.snapshot_rename(snapshot.id, wanted.name))
-            except NotFound:
-                continue
+            await copy.pool.call(copy.header_oid, cls_rbd.snapshot_rename(
+                snapshot.id, wanted.name))
+            changed = True
         protection = (Protection.PROTECTED if wanted.protection == Protection.PROTECTED
                       else Protection.UNPROTECTED)
         if snapshot.protection != protection:
             await copy.protect(snapshot.id, protection)
+            changed = True
+    return changed

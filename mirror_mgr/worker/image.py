@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 # How long an image may go unlooked at when no watch tells of news.
 CHECK_SECONDS = 30.0
 _RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0)
+_YIELD_SECONDS = 2.0
 # A sync is worth telling of when it takes longer than this.
 _TELL_SECONDS = 1.0
 
@@ -106,7 +107,10 @@ class ImageReplayer:
         except Fenced:
             raise
         except (NotReady, Busy) as error:
+            log.info("image %s: %s", self.name, error)
             self._note = str(error)
+            # Whoever needs the image gets the time to take it, whatever news comes in.
+            await asyncio.sleep(_YIELD_SECONDS)
         except MirrorError as error:
             self._tell(status.failed(str(error)))
         except Exception as error:
@@ -127,7 +131,7 @@ class ImageReplayer:
         if isinstance(action, scan.Sync):
             async with self._gates.syncing:
                 await self._sync(action, local, remote)
-            return self._news.is_set()
+            return self._news.is_set() or scan.mirror(action.end).is_demoted
         if isinstance(action, scan.NeedsSnapshot) and await self._request(action):
             return True
         await self._tell_standing(action, local, remote)
