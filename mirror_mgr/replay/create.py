@@ -13,8 +13,15 @@ from ..errors import AlreadyExists, NotFound, NotSupported
 from ..wire import cls_rbd
 from ..wire.constants import NO_POOL, Feature, ImageMode, MirrorImageState
 from ..wire.encoding import Encoder
-from ..wire.header import (DIRECTORY, MIRRORING, ImageHeader, data_prefix, header_oid, id_oid,
-                           object_map_oid)
+from ..wire.header import (
+    DIRECTORY,
+    MIRRORING,
+    ImageHeader,
+    data_prefix,
+    header_oid,
+    id_oid,
+    object_map_oid,
+)
 from ..wire.mirror import MirrorImage
 from .image import Copy, Image
 

@@ -1,4 +1,4 @@
-"""One image as objects: its header, maps and image states; reads for both sites, writes for ours."""
+"""One image as objects: header, maps and image states; reads for both sites, writes for ours."""
 
 import errno
 from typing import List, Optional
@@ -42,7 +42,8 @@ class Image:
             return self.pool
         return self.pool.connection.pool(header.data_pool_id, self.pool.namespace)
 
-    async def load_map(self, header: ImageHeader, snap_id: Optional[int] = None) -> Optional[ObjectMap]:
+    async def load_map(self, header: ImageHeader,
+                       snap_id: Optional[int] = None) -> Optional[ObjectMap]:
         """The object map of the image or of a snapshot; None where there is none to be trusted."""
         flags = header.flags
         size = header.size

@@ -20,8 +20,8 @@ class Segment:
     """The part of a sync that ends at one snapshot.
 
     `objects` is how many the image has at that snapshot's `size`.  `touched` marks, one byte an
-    object, which may differ from the segment before.  `remote_map` is the source's object map at the
-    snapshot, None where there is none to trust.
+    object, which may differ from the segment before.  `remote_map` is the source's object map at
+    the snapshot, None where there is none to trust.
     """
 
     remote_snap: int

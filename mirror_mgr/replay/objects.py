@@ -99,10 +99,10 @@ class ObjectCopier:
     async def copy(self, number: int) -> None:
         """Copy one object."""
         oid = self._source.header.data_object(number)
-        if self._compare or self._source.list_snaps is None and not self._simple:
-            await self._copy_by_comparing(number, oid)
-        elif self._simple:
+        if self._simple and not self._compare:
             await self._copy_newest(number, oid)
+        elif self._compare or self._source.list_snaps is None:
+            await self._copy_by_comparing(number, oid)
         else:
             await self._copy_deltas(number, oid, await self._source.list_snaps(oid))
         self.statistics.objects += 1
@@ -164,7 +164,7 @@ class ObjectCopier:
 
     async def _fetch_and_write(self, index: int, number: int, extents: Sequence[Extent],
                                size: Optional[int]) -> None:
-        """Write these extents as the source has them; `size` is the object's, where it may change."""
+        """Write these extents as the source has them; `size`: the object's, where it may change."""
         if not extents and size is not None:
             await self._write(index, number, Operation().truncate(size))
         for batch in _batches(to_read(extents, _READS_AN_OBJECT)):

@@ -43,7 +43,7 @@ class Waiting:
 
 @dataclass(frozen=True)
 class NeedsSnapshot:
-    """The newest snapshot of the primary carries no peer uuid of ours, so none will ever be synced."""
+    """The primary's newest snapshot carries no peer uuid of ours, so none will ever be synced."""
 
     snap_id: int
 
@@ -154,8 +154,8 @@ def _plan_copy(global_id: str, local: ImageHeader, remote: ImageHeader, link: Li
     start = _start(base, remote, link)
     if isinstance(start, (Broken, Stopped)):
         return Plan(start)
-    unlink = tuple(s for s in remote.mirror_snapshots
-                   if s.id < start and mirror(s).is_primary and link.peer_uuid in mirror(s).peer_uuids)
+    unlink = tuple(s for s in remote.mirror_snapshots if s.id < start and mirror(s).is_primary
+                   and link.peer_uuid in mirror(s).peer_uuids)
     drop = [s for s in local.mirror_snapshots if base is not None and s.id < base.id
             and mirror(s).is_non_primary and not mirror(s).peer_uuids]
     end = _end(remote, start, link, unfinished)

@@ -40,8 +40,8 @@ async def unlink(source: Image, header: ImageHeader, snapshot: Snapshot, peer_uu
 async def request_snapshot(source: Image) -> None:
     """Make a mirror snapshot at the primary, as `rbd mirror image snapshot` does.
 
-    For a primary image whose snapshots were all made before this site was known as its peer: none of
-    them would ever be synced.
+    For a primary image whose snapshots were all made before this site was known as its peer: none
+    of them would ever be synced.
     """
     await source.pool.connection.run(_snapshot, source.pool, source.id)
 

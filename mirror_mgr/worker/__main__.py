@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import threading
-from typing import Awaitable, Callable, Dict, List, Optional, Sequence
+from typing import Any, Awaitable, Callable, Coroutine, Dict, Optional, Sequence
 
 from ..cluster.connection import Connection
 from ..errors import MirrorError
@@ -17,7 +17,7 @@ from .worker import Worker
 log = logging.getLogger("mirror_mgr.worker")
 
 # How long an orderly end may take before the process just ends.
-_END_SECONDS = 5.0
+_END_SECONDS = 2.0
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
@@ -38,6 +38,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 
 def run_managed() -> int:
     """Serve the manager at the other end of stdin and stdout; end when it is gone."""
+    daemonize.die_with_parent()
     pipe = ManagerPipe(sys.stdin.buffer, sys.stdout.buffer)
     pipe.install_log_handler()
     pipe.say(protocol.WorkerHello(os.getpid()))
@@ -94,9 +95,9 @@ async def _until_stopped(worker: Worker, ended: asyncio.Event) -> None:
     _end_by_force_after(_END_SECONDS)
     running.cancel()
     stopping.cancel()
-    results: List[object] = await asyncio.gather(running, return_exceptions=True)
-    if isinstance(results[0], Exception):
-        log.error("the worker ended", exc_info=results[0])
+    [error] = await asyncio.gather(running, return_exceptions=True)
+    if isinstance(error, Exception):
+        log.error("the worker ended", exc_info=error)
 
 
 def _end_by_force_after(seconds: float) -> None:
@@ -106,7 +107,7 @@ def _end_by_force_after(seconds: float) -> None:
     timer.start()
 
 
-def _run(serve: Callable[[], Awaitable[None]]) -> None:
+def _run(serve: Callable[[], Coroutine[Any, Any, None]]) -> None:
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     loop.run_until_complete(serve())

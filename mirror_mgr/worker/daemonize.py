@@ -1,14 +1,17 @@
 """What a daemon does around its work: conf file, log, pid file, user, background."""
 
+import ctypes
 import grp
 import logging
 import os
 import pwd
+import signal
 import sys
 
 from ..errors import InvalidArgument
 from .options import Options
 
+_PR_SET_PDEATHSIG = 1
 _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
@@ -16,6 +19,17 @@ def version() -> str:
     """The installed package's version."""
     from .. import __version__
     return __version__
+
+
+def die_with_parent() -> None:
+    """Have the kernel end this process when the manager ends, even if it is stopped or hangs.
+
+    The end of the pipe does it for a process that runs; this is for one that does not.
+    """
+    parent = os.getppid()
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
 
 
 def find_conf(cluster: str) -> str:

@@ -12,7 +12,7 @@ from . import protocol
 from .worker import Worker
 
 _QUEUE_LINES = 10000
-_GRACE_SECONDS = 5.0
+_GRACE_SECONDS = 2.0
 
 
 class ManagerPipe:

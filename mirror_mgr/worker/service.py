@@ -4,7 +4,6 @@ and the dashboard read it."""
 import json
 from typing import Any, Dict, Iterable
 
-
 from ..cluster.connection import Connection
 from .pool import PoolReplayer
 

@@ -68,7 +68,7 @@ def replaying(history: SyncHistory, remote_ns: int, local_ns: Optional[int],
     """Given times of snapshots (ns since the epoch, by the primary's clock), return the status.
 
     `local_ns` is the one that the copy has whole, None before the first.  `inherited` says that
-    what a daemon wrote is beneath the copy.  `syncing_percent` is None when nothing is being copied.
+    what a daemon wrote is beneath the copy.  `syncing_percent` is None when nothing is copied.
     """
     details: Dict[str, Any] = {
         "bytes_per_second": _rounded(history.bytes_per_second),

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import os
-import resource
 import time
 from typing import Any, Awaitable, Callable, Dict, FrozenSet, List, Mapping, Optional, Set, Tuple
 
@@ -170,8 +169,10 @@ class Worker:
 
     async def _heartbeats(self) -> None:
         while True:
-            self._say(self._heartbeat())
-            await asyncio.sleep(protocol.HEARTBEAT_SECONDS)
+            beat = self._heartbeat()
+            self._say(beat)
+            if len(beat.images) < protocol.IMAGES_PER_HEARTBEAT:
+                await asyncio.sleep(protocol.HEARTBEAT_SECONDS)
 
     def _heartbeat(self) -> protocol.Heartbeat:
         pools = [pool for pool, _ in self._pools.values()]
@@ -190,7 +191,6 @@ class Worker:
         histories = [r.history for pool in pools for _, r in pool.replayers()]
         return {
             "rss_bytes": rss_bytes(),
-            "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
             "bytes_in_flight": self.budget.used,
             "bytes_copied": sum(h.total_bytes for h in histories),
             "syncs": sum(h.snapshots for h in histories),
