@@ -13,7 +13,8 @@ from .pool import Pool
 
 T = TypeVar("T")
 
-# Threads only wait here (monitor commits, librbd): many are cheap, and monitors batch what arrives together.
+# Threads only wait here (monitor commits, librbd): many are cheap, and monitors batch what arrives
+# together.
 _THREADS = 96
 
 
