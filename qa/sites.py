@@ -204,7 +204,8 @@ class Site:
             self._start_osd(osd)
         if self._settings.module:
             self.ceph("mgr", "module", "enable", "mirror_mgr", "--force")
-            self.ceph("config", "set", "mgr", "mgr/mirror_mgr/log_level", "info")
+            # By force, as the monitor learns the module's options only from a running manager.
+            self.ceph("config", "set", "mgr", "mgr/mirror_mgr/log_level", "info", "--force")
         self.wait_ready()
 
     def _checked(
