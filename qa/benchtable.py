@@ -1,0 +1,93 @@
+"""The numbers of a benchmark as text: both replayers side by side, and what was aimed at.  Pure."""
+
+import statistics
+from typing import Any, Callable, Dict, List, NamedTuple, Optional
+
+MIB = 1 << 20
+
+Results = Dict[str, Dict[str, Any]]
+
+
+class Row(NamedTuple):
+    """One line: `value` takes the phases of a replayer, `reached` the two values."""
+
+    label: str
+    value: Callable[[List[Results]], float]
+    aim: str = ""
+    reached: Optional[Callable[[float, float], bool]] = None
+
+
+def _first(phase: str, *keys: str, unit: float = 1) -> Callable[[List[Results]], float]:
+    """The value of the first turn, the only one with all phases."""
+    def value(turns: List[Results]) -> float:
+        found: Any = turns[0][phase]
+        for key in keys:
+            found = found[key]
+        return float(found) / unit
+
+    return value
+
+
+def _median(phase: str, key: str) -> Callable[[List[Results]], float]:
+    return lambda turns: statistics.median(turn[phase][key] for turn in turns)
+
+
+def _both_sites(key: str) -> Callable[[List[Results]], float]:
+    return lambda turns: sum(turns[0]["empty"][site][key] for site in "ab")
+
+
+def _peak(turns: List[Results]) -> float:
+    return max(phase["peak_rss"] for turn in turns for phase in turn.values()) / MIB
+
+
+def _delta_excess(turns: List[Results]) -> float:
+    delta = turns[0]["delta"]
+    return 100 * (delta["net_out_bytes"] / delta["changed_bytes"] - 1)
+
+
+ROWS = (
+    Row("initial sync, MiB/s", _median("initial", "mib_per_second"),
+        "at least 1.5 times", lambda theirs, ours: ours >= 1.5 * theirs),
+    Row("initial sync, seconds until it begins", _median("initial", "seconds_until_begun")),
+    Row("initial sync, CPU seconds", _median("initial", "cpu_seconds")),
+    Row("empty sync, seconds since command returned", _first("empty", "seconds")),
+    Row("  since the snapshot was taken", _first("empty", "seconds_since_taken")),
+    Row("  that the command itself took", _first("empty", "command_seconds")),
+    Row("empty sync, operations at site-a, raw", _first("empty", "a", "raw_op")),
+    Row("  of these, the snapshot command's", _first("empty", "a", "command_op")),
+    Row("  net of that and of idle clusters", _first("empty", "a", "net_op")),
+    Row("  net of an idle replayer's, too", _first("empty", "a", "sync_op")),
+    Row("empty sync, operations at site-b, raw", _first("empty", "b", "raw_op")),
+    Row("  of these, the snapshot command's", _first("empty", "b", "command_op")),
+    Row("  net of that and of idle clusters", _first("empty", "b", "net_op")),
+    Row("  net of an idle replayer's, too", _first("empty", "b", "sync_op")),
+    Row("empty sync, net operations, both sites", _both_sites("net_op"),
+        "at most a quarter", lambda theirs, ours: ours <= 0.25 * theirs),
+    Row("empty sync, CPU seconds of all", _first("empty", "cpu_seconds")),
+    Row("idle replayer, operations/s at both sites", _both_sites("idle_op_per_second")),
+    Row("random writes, s since command returned", _first("delta", "seconds")),
+    Row("  since the snapshot was taken", _first("delta", "seconds_since_taken")),
+    Row("random writes, KiB out of site-a, raw", _first("delta", "raw_out_bytes", unit=1024)),
+    Row("  net of an empty sync", _first("delta", "net_out_bytes", unit=1024)),
+    Row("  net, % more than was changed", _delta_excess,
+        "within 5 %", lambda theirs, ours: abs(ours) <= 5),
+    Row("small images, seconds from first snapshot", _first("small", "seconds")),
+    Row("small images, seconds after last snapshot", _first("small", "seconds_after_snapshots")),
+    Row("small images, CPU seconds", _first("small", "cpu_seconds")),
+    Row("RSS after the initial sync, MiB", _first("initial", "rss", unit=MIB)),
+    Row("RSS with the small images, MiB", _first("small", "rss", unit=MIB)),
+    Row("RSS at its peak, MiB", _peak, "below the daemon's", lambda theirs, ours: ours < theirs),
+)
+
+
+def table(daemon: List[Results], worker: List[Results]) -> str:
+    """Given the turns of both, return the table."""
+    lines = [f"{'':<44}{'daemon':>10}{'worker':>10}{'ratio':>8}  aim"]
+    for row in ROWS:
+        theirs, ours = row.value(daemon), row.value(worker)
+        ratio = f"{ours / theirs:8.2f}" if theirs > 0 else f"{'':>8}"
+        aim = ""
+        if row.reached is not None:
+            aim = f"  {row.aim}: {'reached' if row.reached(theirs, ours) else 'MISSED'}"
+        lines.append(f"{row.label:<44}{theirs:>10.2f}{ours:>10.2f}{ratio}{aim}")
+    return "\n".join(lines)
