@@ -63,6 +63,12 @@ def choose(pool: MirrorPool) -> Optional[MirrorPeer]:
     return None
 
 
+def same(found: Optional[MirrorPeer], known: MirrorPeer) -> bool:
+    """Whether this is the peer that we are connected to; the other site's pings change the rest."""
+    return found is not None and (found.uuid, found.site_name, found.client_name) == (
+        known.uuid, known.site_name, known.client_name)
+
+
 async def credentials(local: Connection, pool_id: int, peer: MirrorPeer) -> Credentials:
     """What the monitors keep of a peer (config-key rbd/mirror/peer/<pool id>/<uuid>)."""
     try:

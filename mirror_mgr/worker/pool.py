@@ -215,7 +215,8 @@ class PoolReplayer:
                 link = await self._say_hello(remote, remote_id, local_uuid, link)
                 pinged = time.monotonic()
             mirroring = await read_mirroring(self._local.pool(self.pool_id))
-            if peers.choose(mirroring) != peer or mirroring.mirror_uuid != local_uuid:
+            if (not peers.same(peers.choose(mirroring), peer)
+                    or mirroring.mirror_uuid != local_uuid):
                 self._news.set()
                 return
             self._tx_peers = frozenset(
