@@ -114,8 +114,8 @@ class Module(MgrModule):
                     if isinstance(daemon, dict)}  # beside them there is a summary
         reports = {service_id: self.get_daemon_status("rbd-mirror", service_id)
                    for service_id in metadata}
-        return services(metadata, {name: report for name, report in reports.items() if report},
-                        pool_id)
+        return services(metadata, {name: report for name, report in reports.items()
+                                   if report is not None}, pool_id)
 
     # What the supervisor asks of its host
 

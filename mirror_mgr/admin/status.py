@@ -57,11 +57,11 @@ def image_status(cluster: "rados.Rados", read_services: ReadServices,
         primary = bool(require_mirrored(image, spec)["primary"])
         mode = word(IMAGE_MODES, image.mirror_image_get_mode())
         status = image.mirror_image_get_status()
-        instance_id = _instance_id(image) if status["up"] else None
+        instance_id = _instance_id(image) if status.get("up") else None
         daemons = read_services(ioctx.get_pool_id())
         return ImageStatus(
             name=spec.name, id=status["id"], global_id=status["info"]["global_id"], mode=mode,
-            primary=primary, local=_site(status, ""),
+            primary=primary, local=_local(status),
             daemon=daemons.by_instance(instance_id),
             peers=_peers(status, _peer_names(ioctx)),
             snapshots=_snapshots(image) if primary and mode == "snapshot" else ())
@@ -75,8 +75,8 @@ def _all_images(ioctx: "rados.Ioctx", daemons: Services) -> Tuple[ImageStatus, .
         name=status["name"], id=status["id"], global_id=status["info"]["global_id"],
         mode=word(IMAGE_MODES, info[status["id"]]["mode"]) if status["id"] in info else "unknown",
         primary=bool(info[status["id"]]["primary"]) if status["id"] in info else None,
-        local=_site(status, ""),
-        daemon=daemons.by_instance(instances.get(status["id"])) if status["up"] else None,
+        local=_local(status),
+        daemon=(daemons.by_instance(instances.get(status["id"])) if status.get("up") else None),
         peers=_peers(status, peer_names),
     ) for status in rbd.RBD().mirror_image_status_list(ioctx)]
     return tuple(sorted(found, key=lambda image: image.name))
@@ -107,6 +107,11 @@ def _peers(status: Mapping[str, Any], names: Mapping[str, str]) -> Tuple[SiteSta
     silent = sorted(set(names) - {site.mirror_uuid for site in said})
     return tuple(said + [SiteStatus(uuid, names[uuid], "down+unknown", "status not found", None)
                          for uuid in silent])
+
+
+def _local(status: Mapping[str, Any]) -> Optional[SiteStatus]:
+    """What our own site says; nothing where only a peer has said something yet."""
+    return _site(status, "") if "state" in status else None
 
 
 def _site(status: Mapping[str, Any], site_name: str) -> SiteStatus:
