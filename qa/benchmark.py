@@ -62,10 +62,13 @@ QUICK = Sizes(
 
 
 class Header:
-    """Reads the headers of one pool's images, each time with one RADOS operation; counts them."""
+    """Reads the headers of one pool's images, each time with one RADOS operation.
+
+    `reads` and `read_bytes` are what the OSDs count for that.
+    """
 
     def __init__(self, site: Site, pool: str) -> None:
-        self.reads = 0
+        self.reads = self.read_bytes = 0
         self._cluster = site.rados()
         self.client = self._cluster.get_instance_id()
         self.ioctx = self._cluster.open_ioctx(pool)
@@ -80,12 +83,16 @@ class Header:
         try:
             if name not in self._ids:
                 self.reads += 1
-                self._ids[name] = self.ioctx.read(id_oid(name))[4:].decode()
+                found = self.ioctx.read(id_oid(name))
+                self.read_bytes += len(found)
+                self._ids[name] = found[4:].decode()
             self.reads += 1
             with ReadOpCtx() as op:
                 entries, _ = self.ioctx.get_omap_vals(op, "", "", 1000)
                 self.ioctx.operate_read_op(op, header_oid(self._ids[name]))
-                return ImageHeader.from_omap(dict(entries))
+                omap = dict(entries)
+            self.read_bytes += encoded_size(omap)
+            return ImageHeader.from_omap(omap)
         except ObjectNotFound:
             return None
 
@@ -94,6 +101,11 @@ class Header:
         header = self.read(name)
         snapshots = header.mirror_snapshots if header else ()
         return {s.id: s.namespace for s in snapshots if isinstance(s.namespace, MirrorNamespace)}
+
+
+def encoded_size(omap: Dict[str, bytes]) -> int:
+    """Return the bytes of the answer to omap-get-vals: a map, and whether there is more."""
+    return 5 + sum(8 + len(key) + len(value) for key, value in omap.items())
 
 
 class Turn:
@@ -283,13 +295,17 @@ class Turn:
     def _sync(self, name: str) -> Numbers:
         """Make a snapshot and wait until it is copied and all is tidy; return the times in seconds.
 
-        The replayer hears of the snapshot before the command returns. So there are three clocks:
-        what the command took, and the rest since its return and since the snapshot was taken.
+        The replayer hears of the snapshot before the command returns, and the daemon leaves the
+        removal of older ones to the next command, while the worker does it itself: so times since
+        the return say little. What means the same for both is the time from the taking of the
+        snapshot until it is copied.
         """
         started = time.time()
         with rbd.Image(self.a.ioctx, name) as image:
             snap_id = int(image.mirror_image_create_snapshot())
             returned = time.time()
+        self._until(lambda: self._is_complete(name, snap_id))
+        copied = time.time()
         self._until(lambda: self._is_synced(name, snap_id))
         ended = time.time()
         header = self.a.read(name)
@@ -298,7 +314,8 @@ class Turn:
         return {
             "command_seconds": returned - started,
             "seconds": ended - returned,
-            "seconds_since_taken": ended - snapshot.timestamp_ns / 1e9,
+            "seconds_taken_to_copied": copied - snapshot.timestamp_ns / 1e9,
+            "seconds_taken_to_unlinked": ended - snapshot.timestamp_ns / 1e9,
         }
 
     def _wait_all(self, snap_ids: Dict[str, int]) -> None:
@@ -340,16 +357,19 @@ class Turn:
     @contextmanager
     def _counted(self, numbers: Numbers) -> Iterator[None]:
         """Add what the OSDs serve meanwhile, without our own looks at headers."""
-        start, reads = time.monotonic(), (self.a.reads, self.b.reads)
+        start = time.monotonic()
+        own = [(header.reads, header.read_bytes) for header in (self.a, self.b)]
         before = self.site_a.osd_counters(), self.site_b.osd_counters()
         yield
         after = self.site_a.osd_counters(), self.site_b.osd_counters()
         numbers["elapsed"] = time.monotonic() - start
-        looks = (self.a.reads - reads[0], self.b.reads - reads[1])
-        for site, old, new, own in zip("ab", before, after, looks):
+        for site, header, old, new, (reads, read_bytes) in zip(
+            "ab", (self.a, self.b), before, after, own
+        ):
             numbers[site] = {name: new[name] - old[name] for name in new}
-            numbers[site]["op"] -= own
-            numbers[site]["op_r"] -= own
+            numbers[site]["op"] -= header.reads - reads
+            numbers[site]["op_r"] -= header.reads - reads
+            numbers[site]["op_out_bytes"] -= header.read_bytes - read_bytes
 
 
 def make_pool(site_a: Site, site_b: Site, name: str) -> None:
