@@ -100,7 +100,6 @@ class ImageStatus:
 
     :ivar mode: ``journal`` or ``snapshot``
     :ivar primary: None where that was not looked up
-    :ivar local: None while only a peer has said something
     :ivar daemon: who replays it here
     :ivar snapshots: the primary mirror snapshots, where those were looked up
     """
@@ -110,7 +109,7 @@ class ImageStatus:
     global_id: str
     mode: str
     primary: Optional[bool]
-    local: Optional[SiteStatus]
+    local: SiteStatus
     daemon: Optional[Daemon]
     peers: Tuple[SiteStatus, ...]
     snapshots: Tuple[MirrorSnapshot, ...] = ()

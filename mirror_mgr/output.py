@@ -147,17 +147,15 @@ def _daemon_lines(daemon: Daemon) -> List[str]:
 def image_status_json(image: ImageStatus) -> Dict[str, Any]:
     found: Dict[str, Any] = {
         "name": image.name, "id": image.id, "global_id": image.global_id, "mode": image.mode,
-        "primary": image.primary,
+        "primary": image.primary, "state": image.local.state,
+        "description": image.local.description,
     }
-    if image.local is not None:
-        found["state"] = image.local.state
-        found["description"] = image.local.description
-        found["last_update"] = local_time(image.local.last_update)
     if image.daemon is not None:
         found["daemon_service"] = {
             "service_id": image.daemon.service_id, "instance_id": image.daemon.instance_id,
             "daemon_id": image.daemon.client_id, "hostname": image.daemon.hostname,
         }
+    found["last_update"] = local_time(image.local.last_update)
     if image.peers:
         found["peer_sites"] = [_site_json(site) for site in image.peers]
     if image.snapshots:
@@ -180,13 +178,15 @@ def image_status_plain(image: ImageStatus) -> str:
 
 
 def _image_lines(image: ImageStatus) -> List[str]:
-    lines = [f"{image.name}:", f"  global_id:   {image.global_id}"]
-    if image.local is not None:
-        lines += [f"  state:       {image.local.state}",
-                  f"  description: {image.local.description}"]
-        if image.daemon is not None:
-            lines.append(f"  service:     {image.daemon.description}")
-        lines.append(f"  last_update: {local_time(image.local.last_update)}")
+    lines = [
+        f"{image.name}:",
+        f"  global_id:   {image.global_id}",
+        f"  state:       {image.local.state}",
+        f"  description: {image.local.description}",
+    ]
+    if image.daemon is not None:
+        lines.append(f"  service:     {image.daemon.description}")
+    lines.append(f"  last_update: {local_time(image.local.last_update)}")
     if image.peers:
         lines.append("  peer_sites:")
     for number, site in enumerate(image.peers):

@@ -105,13 +105,16 @@ def _peers(status: Mapping[str, Any], names: Mapping[str, str]) -> Tuple[SiteSta
     said = [_site(remote, names.get(remote["mirror_uuid"], ""))
             for remote in status["remote_statuses"]]
     silent = sorted(set(names) - {site.mirror_uuid for site in said})
-    return tuple(said + [SiteStatus(uuid, names[uuid], "down+unknown", "status not found", None)
-                         for uuid in silent])
+    return tuple(said + [_silent(uuid, names[uuid]) for uuid in silent])
 
 
-def _local(status: Mapping[str, Any]) -> Optional[SiteStatus]:
-    """What our own site says; nothing where only a peer has said something yet."""
-    return _site(status, "") if "state" in status else None
+def _local(status: Mapping[str, Any]) -> SiteStatus:
+    """What our own site says: python-rbd leaves it out while only a peer has said something."""
+    return _site(status, "") if "state" in status else _silent("", "")
+
+
+def _silent(mirror_uuid: str, site_name: str) -> SiteStatus:
+    return SiteStatus(mirror_uuid, site_name, "down+unknown", "status not found", None)
 
 
 def _site(status: Mapping[str, Any], site_name: str) -> SiteStatus:

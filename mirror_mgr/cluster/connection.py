@@ -119,10 +119,10 @@ class Connection:
 
     def close(self) -> None:
         """Close every pool and the connection; blocking.  What is in flight is waited for."""
+        self._threads.shutdown(wait=True)
         for pool in self._pools.values():
             pool.close()
         self._pools.clear()
-        self._threads.shutdown(wait=True)
         self.cluster.shutdown()
 
 

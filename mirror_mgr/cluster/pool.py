@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 _OMAP_PAGE = 1024  # osd_max_omap_entries_per_request
 _SMALL_REPLY = 8192
 
+# A python-rados watch that could not be closed is closed again when it is collected: by then its ioctx
+# is gone, and the process crashes.
+_never_collected: List[Any] = []
+
 WatchCallback = Callable[[bytes], None]
 
 
@@ -46,7 +50,7 @@ class Watch:
         try:
             await self._pool.connection.run(self._watch.close)
         except MirrorError:
-            pass
+            _never_collected.append(self._watch)
 
 
 class Pool:
@@ -197,7 +201,7 @@ class Pool:
         def on_notify(notify_id: int, notifier_id: str, watch_id: int, data: bytes) -> None:
             _hand_over(loop, notified, bytes(data or b""))
 
-        def on_error(error: int) -> None:
+        def on_error(*error: int) -> None:
             _hand_over(loop, lost)
 
         return Watch(self, oid, await self.connection.run(

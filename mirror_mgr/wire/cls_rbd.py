@@ -107,6 +107,7 @@ def mirror_image_status_set(global_id: str, status: SiteStatus) -> Call:
 
 
 def mirror_image_status_get(global_id: str) -> Call:
+    """ENOENT: there is no status, or the image is not in state enabled."""
     return _call("mirror_image_status_get", Encoder().string(global_id))
 
 
@@ -364,7 +365,10 @@ def object_map_resize(count: int, state: int = ObjectState.NONEXISTENT) -> Call:
 
 
 def object_map_update(start: int, end: int, state: int, current: Optional[int] = None) -> Call:
-    """Set objects from ``start`` to before ``end``; only those in ``current``, if given."""
+    """Set objects from ``start`` to before ``end``; only those in ``current``, if given.
+
+    ``current`` EXISTS stands for EXISTS_CLEAN as well.
+    """
     return _call("object_map_update",
                  Encoder().u64(start).u64(end).u8(state).optional(current, Encoder.u8))
 

@@ -19,6 +19,7 @@ from .service import ServiceEntry, client_id
 log = logging.getLogger(__name__)
 
 POOLS_SECONDS = 10.0
+_TELL_SECONDS = 2.0
 _RECONNECT_SECONDS = 2.0
 _MIB = 1 << 20
 
@@ -93,19 +94,23 @@ class Worker:
             await asyncio.get_running_loop().run_in_executor(None, local.close)
 
     async def _replay(self, local: Connection, entry: ServiceEntry) -> None:
+        looked = float("-inf")
         while True:
+            asked = self._news.is_set()
             self._news.clear()
             if self._fenced:
                 raise Fenced("")
             try:
-                await self._refresh_pools(local)
+                if asked or time.monotonic() - looked > POOLS_SECONDS:
+                    looked = time.monotonic()
+                    await self._refresh_pools(local)
                 await entry.update(pool for pool, _ in self._pools.values())
             except Fenced:
                 raise
             except MirrorError as error:
                 log.warning("%s", error)
             try:
-                await asyncio.wait_for(self._news.wait(), POOLS_SECONDS / 5)
+                await asyncio.wait_for(self._news.wait(), _TELL_SECONDS)
             except asyncio.TimeoutError:
                 pass
 
