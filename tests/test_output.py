@@ -1,6 +1,5 @@
 """Golden texts: what rbd of 16.2.15 printed for the same state, command for command."""
 
-import dataclasses
 import json
 import time
 from datetime import datetime, timezone
@@ -234,13 +233,6 @@ def test_workers_json() -> None:
     assert found["since"] == "2026-11-23T12:38:55Z"
     assert found["pools"] == [{"id": 2, "name": "p", "leader": True, "foreign_leader": None,
                                "images": {"total": 3, "replaying": 2}, "peer_error": None}]
-
-
-def test_an_image_that_only_a_peer_speaks_of() -> None:
-    image = dataclasses.replace(UNKNOWN, local=None)
-    assert bare(output.image_status_plain(image)).splitlines()[:3] == [
-        "j:", "  global_id:   db0384c5", "  peer_sites:"]
-    assert not {"state", "description", "last_update"} & set(output.image_status_json(image))
 
 
 @pytest.mark.parametrize("count, text", [
