@@ -258,17 +258,17 @@ def _batches(extents: Sequence[Extent]) -> Iterable[List[Extent]]:
 
 
 class Progress:
-    """How far a run over ascending object numbers is."""
+    """How far a run over ascending object numbers is; `total` is how many there are."""
 
-    def __init__(self, numbers: Sequence[int]) -> None:
-        self.total = len(numbers)
+    def __init__(self, total: int) -> None:
+        self.total = total
         self.done = 0
         self._active: Dict[int, None] = {}
-        self._next = numbers[0] if numbers else 0
+        self._next = 0
 
     @property
     def contiguous(self) -> int:
-        """Every object below this number is finished."""
+        """Every object of the run below this number is finished."""
         return next(iter(self._active), self._next)
 
     @property
@@ -284,7 +284,7 @@ class Progress:
         self.done += 1
 
 
-async def copy_all(copier: ObjectCopier, numbers: Sequence[int], progress: Progress) -> None:
+async def copy_all(copier: ObjectCopier, numbers: Iterable[int], progress: Progress) -> None:
     """Copy all these objects, several at a time; the first error ends the others and is raised."""
     waiting = iter(numbers)
 
@@ -294,7 +294,7 @@ async def copy_all(copier: ObjectCopier, numbers: Sequence[int], progress: Progr
             await copier.copy(number)
             progress.end(number)
 
-    lanes = [asyncio.ensure_future(lane()) for _ in range(min(_LANES, len(numbers)))]
+    lanes = [asyncio.ensure_future(lane()) for _ in range(min(_LANES, progress.total))]
     try:
         await asyncio.gather(*lanes)
     finally:

@@ -297,12 +297,12 @@ class SnapshotSync:
         return base if base is not None and _prunable(base) else None
 
     async def _copy_data(self) -> None:
-        touched = numbers(merged(segment.touched for segment in self._segments))
+        touched = merged(segment.touched for segment in self._segments)
         if self.sync.resume is not None:
             done = mirror(self.sync.resume).last_copied_object_number
-            touched = [number for number in touched if number >= done]
+            touched = bytes(min(done, len(touched))) + touched[done:]
         await self._save_maps_before()
-        if touched:
+        if any(touched):
             copier = await self._copy_held(touched)
             await self._check_source()
             await self._save_maps_after(copier.seen)
@@ -333,7 +333,7 @@ class SnapshotSync:
         carried = marked_in(self._base_map) if self._heir is not None else b""
         return local_maps(self._base_map, self._segments, self._fast_diff, carried, seen)
 
-    async def _copy_held(self, touched: List[int]) -> ObjectCopier:
+    async def _copy_held(self, touched: bytes) -> ObjectCopier:
         """Copy these objects while no other client may write to the image."""
         hold = Hold(self.copy.pool, self.copy.id, self.local)
         await hold.acquire(self.means.dead)
@@ -358,11 +358,11 @@ class SnapshotSync:
             fresh=self.sync.start == 0 and self.sync.resume is None and not self.sync.dirty,
             compare=self.sync.dirty)
 
-    async def _copy_until_lost(self, copier: ObjectCopier, touched: List[int],
+    async def _copy_until_lost(self, copier: ObjectCopier, touched: bytes,
                                hold: Hold) -> None:
-        progress = Progress(touched)
+        progress = Progress(touched.count(1))
         self.report.progress, self.report.statistics = progress, copier.statistics
-        copying = asyncio.ensure_future(copy_all(copier, touched, progress))
+        copying = asyncio.ensure_future(copy_all(copier, numbers(touched), progress))
         lost = asyncio.ensure_future(hold.lost.wait())
         recording = asyncio.ensure_future(self._record(progress))
         try:

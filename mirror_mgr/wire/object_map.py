@@ -5,7 +5,7 @@ takes a few milliseconds.
 """
 
 from itertools import compress
-from typing import Iterable, List
+from typing import Iterable, Iterator
 
 from ..errors import MalformedData
 from .constants import ObjectState
@@ -140,6 +140,6 @@ def merged(masks: Iterable[bytes]) -> bytes:
     return whole.to_bytes(count, "little")
 
 
-def numbers(mask: bytes) -> List[int]:
-    """Return the numbers of the objects in a mask, ascending."""
-    return list(compress(range(len(mask)), mask))
+def numbers(mask: bytes) -> Iterator[int]:
+    """Yield the numbers of the objects in a mask, ascending; a list of a million would be 36 MB."""
+    return compress(range(len(mask)), mask)

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Awaitable, Callable, Coroutine, Dict, Optional, Sequence
 
 from ..cluster.connection import Connection
@@ -110,6 +111,8 @@ def _end_by_force_after(seconds: float) -> None:
 def _run(serve: Callable[[], Coroutine[Any, Any, None]]) -> None:
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
+    # Connecting to dead sites takes threads, which only wait: none must wait for another.
+    loop.set_default_executor(ThreadPoolExecutor(64))
     loop.run_until_complete(serve())
     logging.shutdown()
     sys.stdout.flush()
