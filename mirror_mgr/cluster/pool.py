@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 _OMAP_PAGE = 1024  # osd_max_omap_entries_per_request
 _SMALL_REPLY = 8192
 
-# A python-rados watch that could not be closed is closed again when it is collected: by then its ioctx
-# is gone, and the process crashes.
+# A python-rados watch that could not be closed is closed again when it is collected: by then its
+# ioctx is gone, and the process crashes.
 _never_collected: List[Any] = []
 
 WatchCallback = Callable[[bytes], None]
