@@ -10,6 +10,7 @@ from typing import Iterator, List
 import pytest
 
 from qa.sites import Lab, Site
+from qa.waiting import wait_for
 
 LIVE = Path(__file__).parent
 _numbers = itertools.count(1)
@@ -68,3 +69,16 @@ def pool(site_a: Site, site_b: Site) -> Iterator[str]:
     yield name
     for site in (site_a, site_b):
         site.ceph("osd", "pool", "rm", name, name, "--yes-i-really-really-mean-it")
+
+
+@pytest.fixture(scope="module")
+def no_workers(lab: Lab) -> Iterator[None]:
+    """Keep the managers' own workers away: the tests run theirs by hand."""
+    for site in lab.sites.values():
+        site.ceph("config", "set", "mgr", "mgr/mirror_mgr/workers", "0")
+    for site in lab.sites.values():
+        wait_for(lambda: not site.ceph_json("rbd-mirror", "worker", "ls"))
+    yield
+    for site in lab.sites.values():
+        # A running manager 16 does not notice `config rm`.
+        site.ceph("config", "set", "mgr", "mgr/mirror_mgr/workers", "1")
