@@ -3,7 +3,7 @@
 import random
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Callable, Dict, Iterator, List, Optional, Tuple
+from typing import Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import rados
 import rbd
@@ -41,6 +41,16 @@ LAYOUTS = (
 )
 
 
+def prepare(sites: Sequence[Site], pool: str) -> str:
+    """Make what LAYOUTS ask for beside the mirrored `pool`; return the name of the data pool."""
+    data_pool = f"{pool}-data"
+    for site in sites:
+        site.create_pool(data_pool)
+        site.rbd("namespace", "create", f"{pool}/ns")
+        site.rbd("mirror", "pool", "enable", f"{pool}/ns", "image")
+    return data_pool
+
+
 class Rounds:
     """One image of `layout` in `pool`, changed at `primary` and compared at `copy`.
 
@@ -63,6 +73,13 @@ class Rounds:
     @property
     def spec(self) -> str:
         return "/".join(filter(None, (self._pool, self.layout.namespace, self.name)))
+
+    def reversed(self) -> "Rounds":
+        """The same image once it was promoted at the copy's site: changed there from now on."""
+        other = Rounds(self.copy, self.primary, self._pool, self.name, self.layout, self.rng)
+        other.history = self.history
+        other._snapshots = self._snapshots
+        return other
 
     def close(self) -> None:
         for cluster in self._clusters.values():
@@ -100,6 +117,13 @@ class Rounds:
     def wait_copied(self, snap_id: int, seconds: float = 60.0) -> None:
         """Wait until the copy holds this mirror snapshot whole."""
         wait_for(lambda: snap_id in self.copied(), seconds, self.describe)
+
+    def wait_current(self, seconds: float = 60.0) -> None:
+        """Wait until the copy holds the primary's newest mirror snapshot.
+
+        A new copy may need one that carries its site as peer; the worker has it made.
+        """
+        wait_for(lambda: self.newest_primary_snapshot() in self.copied(), seconds, self.describe)
 
     def newest_primary_snapshot(self) -> int:
         with self.image(self.primary) as image:
