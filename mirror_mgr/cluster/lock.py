@@ -10,7 +10,9 @@ from ..errors import AlreadyExists, Busy, MirrorError, NotFound
 from ..wire import cls_lock
 from .pool import Pool, Watch, WatchCallback
 
-_LIVENESS_TIMEOUT_MS = 3000
+# A holder that is merely slow must not be shot: it is asked as often, each time with this patience.
+_PROBES = 3
+_PROBE_MS = 4000
 
 
 def _nothing(*ignored: object) -> None:
@@ -116,5 +118,8 @@ class WatchedLock:
         handle = locker.cookie.rpartition(" ")[2]
         if not (gid.isdigit() and handle.isdigit()):
             return True  # no lock of this kind: not ours to judge
-        return (int(gid), int(handle)) in await self.pool.answering(
-            self.oid, self._probe, _LIVENESS_TIMEOUT_MS)
+        for _ in range(_PROBES):
+            if (int(gid), int(handle)) in await self.pool.answering(
+                    self.oid, self._probe, _PROBE_MS):
+                return True
+        return False

@@ -10,7 +10,6 @@ from ..cluster.connection import Connection
 from ..errors import Fenced, MirrorError
 from ..replay.budget import Budget
 from ..wire.constants import MirrorMode, StatusState
-from ..wire.header import NAMESPACES
 from . import protocol
 from .image import Gates, ImageReplayer
 from .pool import PoolReplayer, read_mirroring
@@ -127,7 +126,7 @@ class Worker:
                 self._pools[pool_id] = (replayer, task)
 
     async def _mirrored_pools(self, local: Connection) -> Dict[int, str]:
-        """Assigned pools with mirroring, in the default namespace or in others."""
+        """Assigned pools with mirroring; without it in the default namespace there are no peers."""
         names = await local.pool_names()
         mine = {i: n for i, n in names.items() if self._assigned is None or i in self._assigned}
         modes = await asyncio.gather(*(self._is_mirrored(local, i) for i in mine))
@@ -135,10 +134,7 @@ class Worker:
 
     async def _is_mirrored(self, local: Connection, pool_id: int) -> bool:
         try:
-            pool = local.pool(pool_id)
-            if (await read_mirroring(pool)).mode != MirrorMode.DISABLED:
-                return True
-            return await pool.stat(NAMESPACES) is not None and pool_id in self._pools
+            return (await read_mirroring(local.pool(pool_id))).mode != MirrorMode.DISABLED
         except Fenced:
             raise
         except MirrorError as error:
