@@ -235,13 +235,13 @@ class SnapsetPool:
         with self._gate.entered():
             code = librados.list_snaps(
                 byref(self._clones), byref(_String(name, len(name), len(name))), byref(result))
-            try:
-                if code == -_ENOENT:
-                    return None
-                _check(code, f"object {oid}: clones")
-                return _snapset(result)
-            finally:
-                _free(result)
+            if code == -_ENOENT:
+                return None
+            _check(code, f"object {oid}: clones")
+            # Of an answer that makes no sense nothing is freed: it may not be what it seems.
+            snapset = _snapset(result)
+            _free(result)
+            return snapset
 
     def checksums(self, oid: str, snap_id: int, length: int,
                   chunk: int) -> Optional[Tuple[int, ...]]:

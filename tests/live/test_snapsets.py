@@ -1,5 +1,6 @@
 """Clones and checksums of objects on a real OSD, against the bytes that it returns."""
 
+import ctypes
 import os
 import random
 import threading
@@ -9,11 +10,13 @@ from typing import Dict, Iterator, List, Optional
 import pytest
 import rados
 
+from mirror_mgr.cluster.connection import blocklist_address
 from mirror_mgr.cluster.snapsets import SnapsetPool, SnapsetReader
-from mirror_mgr.errors import InvalidArgument, MirrorError, NotFound, NotReady
+from mirror_mgr.errors import Fenced, InvalidArgument, MirrorError, NotFound, NotReady
 from mirror_mgr.wire.constants import NOSNAP
 from mirror_mgr.wire.snapset import Delta, DeltaKind, delta
 from qa.sites import Site
+from qa.waiting import wait_for
 
 OBJECTS, ROUNDS, CHANGES = 60, 9, 4
 SIZE = 256 << 10
@@ -254,3 +257,24 @@ def test_no_such_pool(reader) -> None:
 def test_no_such_user(site) -> None:
     with pytest.raises(MirrorError, match="client.nobody"):
         SnapsetReader.connect("client.nobody", site.conf, {"client_mount_timeout": "5"})
+
+
+def test_a_fenced_reader_says_so_and_closes(site, ioctx) -> None:
+    opened = SnapsetReader.connect("client.admin", site.conf)
+    pool = opened.open(ioctx.get_pool_id())
+    ioctx.write_full("fenced", b"x")
+    assert pool.list_snaps("fenced") is not None
+    address = blocklist_address(addresses(opened))
+    site.ceph("osd", "blocklist", "add", address, "60")
+    try:
+        with pytest.raises(Fenced):
+            wait_for(lambda: pool.list_snaps("fenced") is None)
+        opened.close()
+    finally:
+        site.ceph("osd", "blocklist", "rm", address)
+
+
+def addresses(reader: SnapsetReader) -> str:
+    text = ctypes.c_char_p()
+    ctypes.CDLL("librados.so.2").rados_getaddrs(reader._cluster, ctypes.byref(text))
+    return (text.value or b"").decode()
