@@ -7,7 +7,7 @@ from typing import Callable, Optional, Tuple
 import rados
 import rbd
 
-from ..errors import DeadlineExceeded, InvalidArgument, NotFound, from_errno
+from ..errors import Busy, DeadlineExceeded, InvalidArgument, NotFound, from_errno
 from ..model import Peer
 from . import sites, token
 from .access import explaining, open_pool
@@ -30,6 +30,14 @@ def list_peers(ioctx: "rados.Ioctx", spec: PoolSpec, with_mon_host: bool) -> Tup
             client_name=peer["client_name"],
             mon_host=_mon_host(ioctx, peer["uuid"]) if with_mon_host else None,
         ) for peer in rbd.RBD().mirror_peer_list(ioctx))
+
+
+def require_none(ioctx: "rados.Ioctx", spec: PoolSpec) -> None:
+    """Raise Busy if the pool has peers.  A namespace has none of its own."""
+    found = list_peers(ioctx, spec, with_mon_host=False)
+    if found:
+        raise Busy(f"pool '{spec}': it has peers still; remove each by: "
+                   f"ceph rbd-mirror pool peer remove {spec} {found[0].uuid}")
 
 
 def _mon_host(ioctx: "rados.Ioctx", uuid: str) -> str:

@@ -35,12 +35,13 @@ def enable(cluster: "rados.Rados", spec: PoolSpec, mode: str,
 def disable(cluster: "rados.Rados", spec: PoolSpec) -> str:
     """Disable mirroring on all images of the pool or namespace, then on itself.
 
-    Return the news.  Raise InvalidArgument, having changed nothing, if there are images that
-    another site is the primary of.
+    Return the news.  Raise, having changed nothing, Busy if the pool has peers still, and
+    InvalidArgument if there are images that another site is the primary of.
     """
     with open_pool(cluster, spec) as ioctx:
         if read_mode(ioctx, spec) == "disabled":
             return "mirroring is already disabled"
+        peers.require_none(ioctx, spec)
         mirrored = images.all_primary(ioctx, spec)
         # In pool mode librbd refuses to disable single images.
         set_mode(ioctx, spec, "image")

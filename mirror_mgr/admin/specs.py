@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from ..errors import InvalidArgument
 
 DEFAULT_POOL = "rbd"
+_USAGE = "write POOL or POOL/NAMESPACE"
 
 _IMAGE = re.compile(r"(?:(?P<pool>[^/]+)/(?:(?P<namespace>[^/@]+)/)?)?"
                     r"(?P<name>[^@]+)(?P<snap>@.*)?", re.DOTALL)
@@ -38,26 +39,38 @@ class ImageSpec:
         return f"{self.pool_spec}/{self.name}"
 
 
-def parse_pool(text: str) -> PoolSpec:
+def parse_pool(text: str, strict: bool = False) -> PoolSpec:
     """Given ``pool`` or ``pool/namespace``, return the spec.
 
-    Whether there is such a pool is seen when it is opened.
+    Raise InvalidArgument for a namespace with a ``@`` and, if `strict`, a pool with a ``/`` or
+    ``@``: ``rbd`` refuses these at once where it changes something.  Whether there is such a pool
+    is seen when it is opened.
     """
     pool, slash, namespace = text.rpartition("/")
     if not slash:
         pool, namespace = text, ""
+    if "@" in namespace:
+        raise InvalidArgument(f"namespace {namespace!r}: there can't be one with a '@'; {_USAGE}")
+    if strict:
+        _check_pool(pool)
     return PoolSpec(pool or DEFAULT_POOL, namespace)
 
 
 def parse_whole_pool(text: str) -> PoolSpec:
-    """Given ``pool``, return the spec; raise InvalidArgument for a namespace.
+    """Given ``pool``, return the spec; raise InvalidArgument for a namespace too.
 
     Peers belong to a pool as a whole.
     """
     if "/" in text:
         raise InvalidArgument(f"pool {text!r}: peers belong to a whole pool; "
                               "name the pool alone, without a namespace")
+    _check_pool(text)
     return PoolSpec(text or DEFAULT_POOL)
+
+
+def _check_pool(name: str) -> None:
+    if "/" in name or "@" in name:
+        raise InvalidArgument(f"pool {name!r}: there can't be one with a '/' or '@'; {_USAGE}")
 
 
 def parse_image(text: str) -> ImageSpec:

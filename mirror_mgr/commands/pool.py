@@ -13,7 +13,7 @@ from .registry import Host, PoolText, Text, command
 def enable(mgr: Host, pool: PoolText, mode: str = "pool",
            site_name: Optional[Text] = None) -> str:
     """Enable RBD mirroring in a pool or namespace; mode is 'image' or 'pool' (default)"""
-    news = pools.enable(mgr.rados, parse_pool(pool), mode, site_name)
+    news = pools.enable(mgr.rados, parse_pool(pool, strict=True), mode, site_name)
     mgr.supervisor.refresh()
     return news
 
@@ -21,7 +21,7 @@ def enable(mgr: Host, pool: PoolText, mode: str = "pool",
 @command("pool disable", "w")
 def disable(mgr: Host, pool: PoolText) -> str:
     """Disable RBD mirroring in a pool or namespace and on all of its images"""
-    news = pools.disable(mgr.rados, parse_pool(pool))
+    news = pools.disable(mgr.rados, parse_pool(pool, strict=True))
     mgr.supervisor.refresh()
     return news
 

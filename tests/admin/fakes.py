@@ -96,7 +96,7 @@ class FakeRBD:
         site.site_name = name
 
     def mirror_peer_list(self, ioctx: FakeIoctx) -> List[Dict[str, Any]]:
-        return list(ioctx.pool.peers)
+        return [] if ioctx.namespace else list(ioctx.pool.peers)
 
     def mirror_peer_get_attributes(self, ioctx: FakeIoctx, uuid: str) -> Dict[str, str]:
         if uuid not in ioctx.pool.attributes:

@@ -2,7 +2,7 @@ import pytest
 
 from mirror_mgr.admin import pools
 from mirror_mgr.admin.specs import parse_pool
-from mirror_mgr.errors import InvalidArgument, NotFound
+from mirror_mgr.errors import Busy, InvalidArgument, NotFound
 from mirror_mgr.model import PoolInfo
 
 from .fakes import DISABLED, IMAGE, POOL, FakeImage, FakeSite
@@ -73,6 +73,17 @@ def test_disable_refuses_while_an_image_is_not_primary(site: FakeSite) -> None:
     with pytest.raises(InvalidArgument, match="p/copy is not primary"):
         pools.disable(site, P)
     assert pool.modes[""] == POOL
+    assert pool.images["", "x"].mirrored
+
+
+def test_disable_refuses_while_there_are_peers(site: FakeSite) -> None:
+    pool = site.pools["p"]
+    pool.modes = {"": IMAGE, "ns": IMAGE}
+    pool.images["", "x"].mirrored = True
+    pool.peers = [{"uuid": "u", "direction": 1, "site_name": "b", "mirror_uuid": "",
+                   "client_name": ""}]
+    with pytest.raises(Busy, match="peer remove p u"):
+        pools.disable(site, P)
     assert pool.images["", "x"].mirrored
 
 

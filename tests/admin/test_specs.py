@@ -26,6 +26,23 @@ def test_pool(text: str, pool: str, namespace: str) -> None:
     assert parse_pool(text) == PoolSpec(pool, namespace)
 
 
+@pytest.mark.parametrize("text", ["p/ns@x", "p/@", "p@x/n@"])
+def test_no_namespace(text: str) -> None:
+    with pytest.raises(InvalidArgument, match="namespace"):
+        parse_pool(text)
+
+
+@pytest.mark.parametrize("text", ["p/a/b", "p//x", "p@x", "@", "p@x/ns"])
+def test_no_pool_to_change(text: str) -> None:
+    with pytest.raises(InvalidArgument, match="pool"):
+        parse_pool(text, strict=True)
+
+
+def test_pools_to_change() -> None:
+    for text in ("p", "p/ns", "p q", "", "/x", "p/"):
+        assert parse_pool(text, strict=True) == parse_pool(text)
+
+
 @pytest.mark.parametrize("text, spec", [
     ("p/x", ImageSpec("p", "", "x")),
     ("p/ns/x", ImageSpec("p", "ns", "x")),
@@ -49,8 +66,9 @@ def test_no_image(text: str) -> None:
 def test_peers_belong_to_a_whole_pool() -> None:
     assert parse_whole_pool("p") == PoolSpec("p")
     assert parse_whole_pool("") == PoolSpec("rbd")
-    with pytest.raises(InvalidArgument, match="'p/ns'"):
-        parse_whole_pool("p/ns")
+    for text in ("p/ns", "p/", "/", "p@x"):
+        with pytest.raises(InvalidArgument, match=f"'{text}'"):
+            parse_whole_pool(text)
 
 
 def test_specs_are_written_as_they_are_typed() -> None:
