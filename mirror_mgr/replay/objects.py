@@ -113,30 +113,30 @@ class ObjectCopier:
         return self._fresh and len(self._segments) == 1
 
     async def _copy_newest(self, number: int, oid: str) -> None:
-        segment = self._segments[0]
-        source = self._source.at_snapshot(segment.remote_snap)
-        size = self._source.header.object_size
-        await self._budget.acquire(min(size, _CHUNK))
-        try:
-            data = await source.read(oid, min(size, _CHUNK))
-            if data is None:
+        source = self._source.at_snapshot(self._segments[0].remote_snap)
+        for chunk in chunks(Extent(0, self._source.header.object_size), _CHUNK):
+            await self._budget.acquire(chunk.length)
+            try:
+                data = await source.read(oid, chunk.length, chunk.offset)
+                if data is None or chunk.offset and not data:
+                    return
+                self._note_existing(0, number)
+                await self._write_fresh(number, chunk.offset, data)
+            finally:
+                self._budget.release(chunk.length)
+            if len(data) < chunk.length:
                 return
-            self._note_existing(0, number)
-            await self._write_fresh(number, data)
-        finally:
-            self._budget.release(min(size, _CHUNK))
-        if len(data) == _CHUNK < size:
-            await self._fetch_and_write(0, number, [Extent(_CHUNK, size - _CHUNK)], None)
 
-    async def _write_fresh(self, number: int, data: bytes) -> None:
+    async def _write_fresh(self, number: int, offset: int, data: bytes) -> None:
+        """Write what follows the first `offset` bytes, where there is nothing yet."""
         self.statistics.bytes_read += len(data)
         operation = Operation()
-        runs = pieces(0, data)
+        runs = pieces(offset, data)
         if not any(run.data for run in runs):
             operation.create()
         self._add(operation, [run for run in runs if run.data is not None])
         if not runs or runs[-1].data is None:
-            operation.truncate(len(data))
+            operation.truncate(offset + len(data))
         await self._write(0, number, operation)
 
     async def _copy_deltas(self, number: int, oid: str, snapset: Optional[Snapset]) -> None:
@@ -163,17 +163,15 @@ class ObjectCopier:
         await self._fetch_and_write(index, number, extents, change.size)
 
     async def _fetch_and_write(self, index: int, number: int, extents: Sequence[Extent],
-                               size: Optional[int]) -> None:
-        """Write these extents as the source has them; `size`: the object's, where it may change."""
-        if not extents and size is not None:
+                               size: int) -> None:
+        """Write these extents as the source has them, into an object of `size` bytes."""
+        if not extents:
             await self._write(index, number, Operation().truncate(size))
         for batch in _batches(to_read(extents, _READS_AN_OBJECT)):
             volume = sum(extent.length for extent in batch)
             await self._budget.acquire(volume)
             try:
-                operation = Operation()
-                if size is not None:
-                    operation.create().truncate(size)
+                operation = Operation().create().truncate(size)
                 for extent, data in zip(batch, await self._read(index, number, batch)):
                     self._add(operation, pieces(extent.offset, data))
                 await self._write(index, number, operation)
