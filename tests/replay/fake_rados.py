@@ -1,0 +1,271 @@
+"""RADOS pools in memory, with the OSD's rules about snapshots.
+
+Whoever reads this against Ceph (release 16): ``PrimaryLogPG`` is what :meth:`FakeRados.operate`
+(``make_writeable``, ``_delete_oid``), :meth:`FakeRados.content` (``find_object_context``) and
+:meth:`FakeRados.remove_snapshot` (``trim_object``) are after.  An overlap is a mask of one byte a
+byte, as objects here are small.
+"""
+
+import asyncio
+import random
+from dataclasses import dataclass, field
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Set, Tuple
+
+from mirror_mgr.cluster import operation as product
+from mirror_mgr.cluster.operation import Operation
+from mirror_mgr.errors import AlreadyExists, InvalidArgument, NotFound
+from mirror_mgr.wire.constants import NOSNAP
+from mirror_mgr.wire.snapset import Clone, Snapset
+
+Step = Tuple[Any, ...]
+
+
+class Killed(Exception):
+    """The process that writes is no more."""
+
+
+class WriteOp:
+    """Stands in for rados.WriteOp and can tell what is in it."""
+
+    def __init__(self) -> None:
+        self.steps: List[Step] = []
+
+    def create(self) -> None:
+        """Allocates; no step."""
+
+    def release(self) -> None:
+        pass
+
+    def new(self, mode: object) -> None:
+        self.steps.append(("create", mode is product._CREATE_EXCLUSIVE))
+
+    def write(self, data: bytes, offset: int) -> None:
+        self.steps.append(("write", offset, data))
+
+    def zero(self, first: int, second: int) -> None:
+        """python-rados calls them offset and length, and hands them on the other way round."""
+        self.steps.append(("zero", second, first))
+
+    def truncate(self, size: int) -> None:
+        self.steps.append(("truncate", size))
+
+    def remove(self) -> None:
+        self.steps.append(("remove",))
+
+
+@dataclass
+class FakeClone:
+    id: int
+    snaps: List[int]
+    data: bytes
+    overlap: bytearray
+
+
+@dataclass
+class FakeObject:
+    """`head` None with clones is what the OSD calls a whiteout."""
+
+    head: Optional[bytearray] = None
+    seq: int = 0
+    clones: List[FakeClone] = field(default_factory=list)
+
+    def copied(self) -> "FakeObject":
+        return FakeObject(None if self.head is None else bytearray(self.head), self.seq, [
+            FakeClone(c.id, list(c.snaps), c.data, bytearray(c.overlap)) for c in self.clones])
+
+
+class FakeRados:
+    """One pool.  It dies, for its only client, once `lives` further writes are done.
+
+    `order` decides how long each call takes, so that calls of several tasks overtake each other.
+    """
+
+    def __init__(self, order: Optional[random.Random] = None) -> None:
+        self.objects: Dict[str, FakeObject] = {}
+        self.removed: Set[int] = set()
+        self.lives: Optional[int] = None
+        self.writes = 0
+        self._order = order
+        self._last_snap = 0
+
+    def pool(self) -> "FakePool":
+        return FakePool(self)
+
+    def new_snapshot(self) -> int:
+        self._last_snap += 1
+        return self._last_snap
+
+    def content(self, oid: str, snap_id: Optional[int] = None) -> Optional[bytes]:
+        """What a read finds, now or at a snapshot."""
+        found = self.objects.get(oid)
+        if found is None:
+            return None
+        if snap_id is None or snap_id > found.seq:
+            return None if found.head is None else bytes(found.head)
+        for clone in found.clones:
+            if clone.id >= snap_id:
+                return clone.data if snap_id in clone.snaps else None
+        return None
+
+    def operate(self, oid: str, steps: Sequence[Step], context: Iterable[int] = ()) -> None:
+        """Apply all steps to an object, or none; `context`: the snapshots that the client knows."""
+        if not steps:
+            raise InvalidArgument("no flags to tell a read from a write")
+        found = self.objects.get(oid, FakeObject()).copied()
+        before = None if found.head is None else bytes(found.head)
+        modified = _run(found, steps)
+        _keep_clone(found, before, [i for i in context if i not in self.removed])
+        if found.clones:
+            for start, end in modified:
+                _clear(found.clones[-1].overlap, start, end)
+        self._put(oid, found)
+
+    def remove_snapshot(self, snap_id: int) -> None:
+        self.removed.add(snap_id)
+        for oid, found in list(self.objects.items()):
+            for index, clone in reversed(list(enumerate(found.clones))):
+                if snap_id in clone.snaps:
+                    clone.snaps.remove(snap_id)
+                    if not clone.snaps:
+                        _drop_clone(found, index)
+            self._put(oid, found)
+
+    def snapset(self, oid: str) -> Optional[Snapset]:
+        """What list_snaps answers."""
+        found = self.objects.get(oid)
+        if found is None:
+            return None
+        clones = [Clone(c.id, tuple(sorted(c.snaps)), _extents(c.overlap), len(c.data))
+                  for c in found.clones]
+        if found.head is not None:
+            clones.append(Clone(NOSNAP, (), (), len(found.head)))
+        return Snapset(found.seq, tuple(clones))
+
+    async def list_snaps(self, oid: str) -> Optional[Snapset]:
+        await self.turn()
+        return self.snapset(oid)
+
+    def _put(self, oid: str, found: FakeObject) -> None:
+        if found.head is None and not found.clones:
+            self.objects.pop(oid, None)
+        else:
+            self.objects[oid] = found
+
+    async def turn(self) -> None:
+        for _ in range(self._order.randrange(4) if self._order else 0):
+            await asyncio.sleep(0)
+        if self.lives is not None and self.lives < 0:
+            raise Killed()
+
+    def count_write(self) -> None:
+        self.writes += 1
+        if self.lives is not None:
+            self.lives -= 1
+            if self.lives < 0:
+                raise Killed()
+
+
+def _run(found: FakeObject, steps: Sequence[Step]) -> List[Tuple[int, int]]:
+    """Apply steps to the head; return the ranges that the OSD counts as modified."""
+    modified: List[Tuple[int, int]] = []
+    for name, *args in steps:
+        head = found.head
+        if name == "create":
+            if head is not None and args[0]:
+                raise AlreadyExists("object exists")
+            found.head = bytearray() if head is None else head
+        elif name == "write":
+            offset, data = args
+            head = bytearray() if head is None else head
+            head.extend(bytes(max(0, offset + len(data) - len(head))))
+            head[offset:offset + len(data)] = data
+            modified.append((offset, offset + len(data)))
+            found.head = head
+        elif name == "remove":
+            if head is None:
+                raise NotFound("no such object")
+            modified.append((0, len(head)))
+            found.head = None
+        elif head is None:
+            continue  # zero and truncate create no object
+        elif name == "zero":
+            offset, length = args
+            assert length > 0, "the OSD aborts"
+            end = min(len(head), offset + length)  # a zero does not make an object longer
+            head[offset:end] = bytes(max(0, end - offset))
+            modified.append((offset, offset + length))
+        elif name == "truncate":
+            [size] = args
+            if size < len(head):
+                modified.append((size, len(head)))
+            found.head = head[:size].ljust(size, b"\0")
+        else:
+            raise AssertionError(name)
+    return modified
+
+
+def _keep_clone(found: FakeObject, before: Optional[bytes], context: Sequence[int]) -> None:
+    """Keep what was there for the snapshots made since the last write."""
+    seq = max(context, default=0)
+    newer = sorted(i for i in context if i > found.seq)
+    if before is not None and newer:
+        found.clones.append(FakeClone(seq, newer, before, bytearray(b"\1" * len(before))))
+    # A client with an older context writes with the object's own, which needs no new clone.
+    found.seq = max(found.seq, seq)
+
+
+def _drop_clone(found: FakeObject, index: int) -> None:
+    """What the older neighbour shares with the newer one is what each shares with the dropped."""
+    dropped = found.clones.pop(index)
+    if index:
+        older = found.clones[index - 1].overlap
+        for place in range(len(older)):
+            if place >= len(dropped.overlap) or not dropped.overlap[place]:
+                older[place] = 0
+
+
+def _clear(mask: bytearray, start: int, end: int) -> None:
+    end = min(end, len(mask))
+    if start < end:
+        mask[start:end] = bytes(end - start)
+
+
+def _extents(mask: bytes) -> Tuple[Tuple[int, int], ...]:
+    found = []
+    start = mask.find(1)
+    while start >= 0:
+        end = mask.find(0, start)
+        end = len(mask) if end < 0 else end
+        found.append((start, end - start))
+        start = mask.find(1, end)
+    return tuple(found)
+
+
+class FakePool:
+    """What the copier uses of cluster.pool.Pool."""
+
+    def __init__(self, rados: FakeRados, snap_id: Optional[int] = None,
+                 context: Sequence[int] = ()) -> None:
+        self.rados = rados
+        self.closed = False
+        self._snap_id = snap_id
+        self._context = context
+
+    def at_snapshot(self, snap_id: int) -> "FakePool":
+        return FakePool(self.rados, snap_id)
+
+    def with_snap_context(self, snap_ids: Sequence[int]) -> "FakePool":
+        return FakePool(self.rados, None, tuple(snap_ids))
+
+    def close(self) -> None:
+        self.closed = True
+
+    async def read(self, oid: str, length: int, offset: int = 0) -> Optional[bytes]:
+        await self.rados.turn()
+        data = self.rados.content(oid, self._snap_id)
+        return None if data is None else data[offset:offset + length]
+
+    async def operate(self, oid: str, operation: Operation) -> None:
+        await self.rados.turn()
+        self.rados.count_write()
+        self.rados.operate(oid, operation.op.steps, self._context)
