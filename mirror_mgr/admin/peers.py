@@ -1,26 +1,33 @@
-"""The peer sites of a pool: list them, and pair two sites by a token."""
+"""The peer sites of a pool as they are entered there."""
 
+import base64
 import errno
-import os
-from typing import Callable, Optional, Tuple
+import re
+from typing import Dict, Optional, Sequence, Tuple
 
 import rados
 import rbd
 
-from ..errors import Busy, DeadlineExceeded, InvalidArgument, NotFound, from_errno
+from ..errors import Busy, InvalidArgument, NotFound
 from ..model import Peer
-from . import sites, token
+from ..wire.cls_rbd import mirror_peer_set_direction
+from ..wire.constants import PeerDirection
+from ..wire.header import MIRRORING
 from .access import explaining, open_pool
 from .modes import require_enabled
-from .peer_probe import Sight
 from .specs import PoolSpec
-from .token import Token
 from .words import DIRECTIONS, word
 
-Look = Callable[[Token, str], Sight]
+# As of a user that names none to `rbd`.
+DEFAULT_CLIENT = "client.admin"
+KEYS = ("client", "cluster", "direction", "key-file", "mon-host", "site-name")
+
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_CLUSTER_SPEC = re.compile(r"(?:(?P<client>client\.[^@]+)@)?(?P<site>[^/@]+)")
 
 
-def list_peers(ioctx: "rados.Ioctx", spec: PoolSpec, with_mon_host: bool) -> Tuple[Peer, ...]:
+def list_peers(ioctx: "rados.Ioctx", spec: PoolSpec,
+               with_mon_host: bool = False) -> Tuple[Peer, ...]:
     with explaining(f"pool '{spec}': can't list its peers"):
         return tuple(Peer(
             uuid=peer["uuid"],
@@ -28,110 +35,152 @@ def list_peers(ioctx: "rados.Ioctx", spec: PoolSpec, with_mon_host: bool) -> Tup
             site_name=peer["site_name"],
             mirror_uuid=peer["mirror_uuid"],
             client_name=peer["client_name"],
-            mon_host=_mon_host(ioctx, peer["uuid"]) if with_mon_host else None,
+            mon_host=(_attributes(ioctx, peer["uuid"]).get("mon_host", "")
+                      if with_mon_host else None),
         ) for peer in rbd.RBD().mirror_peer_list(ioctx))
 
 
 def require_none(ioctx: "rados.Ioctx", spec: PoolSpec) -> None:
     """Raise Busy if the pool has peers.  A namespace has none of its own."""
-    found = list_peers(ioctx, spec, with_mon_host=False)
+    found = list_peers(ioctx, spec)
     if found:
         raise Busy(f"pool '{spec}': it has peers still; remove each by: "
                    f"ceph rbd-mirror pool peer remove {spec} {found[0].uuid}")
 
 
-def _mon_host(ioctx: "rados.Ioctx", uuid: str) -> str:
-    try:
-        return str(rbd.RBD().mirror_peer_get_attributes(ioctx, uuid).get("mon_host", ""))
-    except rbd.ImageNotFound:  # how python-rbd spells ENOENT
-        return ""
+def add(cluster: "rados.Rados", spec: PoolSpec, cluster_spec: str, direction: str,
+        mon_host: Optional[str] = None, key: Optional[str] = None) -> str:
+    """Enter a peer given as ``client.USER@SITE`` and return its uuid.
 
-
-def bootstrap_create(cluster: "rados.Rados", spec: PoolSpec,
-                     site_name: Optional[str] = None) -> str:
-    """Name the local site and return the token by which another one can pair with it.
-
-    Raise InvalidArgument if the pool is not mirrored.
+    With `mon_host` and `key` (base64) workers know by them how to log in there, without a
+    ceph.conf of that site.  Raise InvalidArgument if there is a peer to replay from already.
     """
-    with open_pool(cluster, spec) as ioctx:
-        require_enabled(ioctx, spec)
-        if site_name is not None:
-            sites.set_name(cluster, site_name)
-        with explaining(f"pool '{spec}': can't create a bootstrap token", {
-                errno.EEXIST: "the user client.rbd-mirror-peer exists with other caps; "
-                              "it needs mon 'profile rbd-mirror-peer' and osd 'profile rbd'"}.get):
-            return str(rbd.RBD().mirror_peer_bootstrap_create(ioctx))
-
-
-def bootstrap_import(cluster: "rados.Rados", spec: PoolSpec, text: str, direction: str,
-                     site_name: Optional[str], look: Look) -> None:
-    """Pair the local site with the one that made the token `text`, in the pool of the same name.
-
-    `look` is what looks at that site.  Everything that can be known to fail is found before
-    anything is changed at either site.
-    """
+    match = _CLUSTER_SPEC.fullmatch(cluster_spec)
+    if match is None:
+        raise InvalidArgument(f"peer {cluster_spec!r}: write client.USER@SITE")
     if direction not in ("rx-only", "rx-tx"):
         raise InvalidArgument(f"direction {direction!r}: must be 'rx-only' or 'rx-tx'")
-    leads_to = token.decode(text)
+    attributes = {"mon_host": mon_host, "key": None if key is None else _checked_key(key)}
     with open_pool(cluster, spec) as ioctx:
-        if leads_to.fsid == cluster.get_fsid():
-            raise InvalidArgument("token: it is this site's own; import it at the other site")
-        before = sites.name(cluster)
-        sight = _look(look, leads_to, spec)
-        _check(sight, leads_to, spec, before if site_name is None else site_name)
-        _check_peers(list_peers(ioctx, spec, with_mon_host=False), sight, spec)
-        if site_name is not None:
-            sites.set_name(cluster, site_name)
+        require_enabled(ioctx, spec)
+        _require_no_source(list_peers(ioctx, spec), spec)
+        with explaining(f"peer {cluster_spec!r}: can't be added to pool '{spec}'", {
+                errno.EEXIST: "it is there already",
+                errno.EINVAL: "that is the name of this cluster itself"}.get):
+            uuid = str(rbd.RBD().mirror_peer_add(
+                ioctx, match["site"], match["client"] or DEFAULT_CLIENT, DIRECTIONS[direction]))
         try:
-            with explaining(f"pool '{spec}': can't import the token"):
-                rbd.RBD().mirror_peer_bootstrap_import(ioctx, DIRECTIONS[direction],
-                                                       leads_to.encode())
+            _store(ioctx, uuid, {name: value for name, value in attributes.items() if value})
         except Exception:
-            if site_name is not None:
-                sites.set_name(cluster, before)
+            rbd.RBD().mirror_peer_remove(ioctx, uuid)
             raise
+    return uuid
 
 
-def _look(look: Look, leads_to: Token, spec: PoolSpec) -> Sight:
+def remove(cluster: "rados.Rados", spec: PoolSpec, uuid: str) -> str:
+    """Remove a peer and return the news; one that is not there is no error."""
+    _check_uuid(uuid)
+    with open_pool(cluster, spec) as ioctx:
+        require_enabled(ioctx, spec)
+        known = uuid in (peer.uuid for peer in list_peers(ioctx, spec))
+        with explaining(f"peer {uuid}: can't be removed from pool '{spec}'"):
+            rbd.RBD().mirror_peer_remove(ioctx, uuid)
+    return "" if known else f"peer {uuid}: pool '{spec}' has none such"
+
+
+def change(cluster: "rados.Rados", spec: PoolSpec, uuid: str, key: str, value: str) -> None:
+    """Set one of the `KEYS` of a peer.
+
+    For ``key-file`` the value is the content of the file, a key in base64.  An empty
+    ``mon-host`` is forgotten.
+    """
+    _check_uuid(uuid)
+    if key not in KEYS:
+        raise InvalidArgument(f"key {key!r}: must be one of {', '.join(KEYS)}")
+    if not value and key != "mon-host":
+        raise InvalidArgument(f"key {key!r}: its new value is missing")
+    if key == "direction" and value not in DIRECTIONS:
+        raise InvalidArgument(f"direction {value!r}: must be one of {', '.join(DIRECTIONS)}")
+    secret = _checked_key(value) if key == "key-file" else ""
+    with open_pool(cluster, spec) as ioctx:
+        require_enabled(ioctx, spec)
+        peers = list_peers(ioctx, spec)
+        _find(peers, spec, uuid)
+        with explaining(f"peer {uuid}: can't set its {key}", {
+                errno.EINVAL: "that is the name of this cluster itself"}.get):
+            if key == "client":
+                rbd.RBD().mirror_peer_set_client(ioctx, uuid, value)
+            elif key in ("site-name", "cluster"):
+                rbd.RBD().mirror_peer_set_name(ioctx, uuid, value)
+            elif key == "direction":
+                if value != "tx-only":
+                    _require_no_source([peer for peer in peers if peer.uuid != uuid], spec)
+                ioctx.execute(MIRRORING, *mirror_peer_set_direction(
+                    uuid, PeerDirection(DIRECTIONS[value])))
+            elif key == "mon-host":
+                _store(ioctx, uuid, {**_attributes(ioctx, uuid), "mon_host": value})
+            else:
+                _store(ioctx, uuid, {**_attributes(ioctx, uuid), "key": secret})
+
+
+def get_key(cluster: "rados.Rados", spec: PoolSpec, uuid: str) -> str:
+    """Return the key by which workers log in at a peer.  Raise NotFound if none is stored."""
+    _check_uuid(uuid)
+    with open_pool(cluster, spec) as ioctx:
+        require_enabled(ioctx, spec)
+        _find(list_peers(ioctx, spec), spec, uuid)
+        with explaining(f"peer {uuid}: can't read its key"):
+            key = _attributes(ioctx, uuid).get("key")
+    if not key:
+        raise NotFound(f"peer {uuid}: no key is stored for it; store one by: ceph rbd-mirror pool "
+                       f"peer set {spec} {uuid} key-file -i FILE")
+    return key
+
+
+def _check_uuid(uuid: str) -> None:
+    if not _UUID.fullmatch(uuid):
+        raise InvalidArgument(f"peer {uuid!r}: that is no uuid; "
+                              "see: ceph rbd-mirror pool info POOL")
+
+
+def _checked_key(text: str) -> str:
+    """Return a cephx key without the end of its line; the message holds no part of it."""
+    key = text.strip()
     try:
-        sight = look(leads_to, spec.pool)
-    except DeadlineExceeded:
-        raise _unreachable(leads_to) from None
-    if sight.errno == errno.ETIMEDOUT:
-        raise _unreachable(leads_to)
-    if sight.errno in (errno.EACCES, errno.EPERM):
-        raise from_errno(sight.errno, f"token: the monitors at {leads_to.mon_host} refuse user "
-                         f"client.{leads_to.client_id} with its key; make a new token at that site")
-    if sight.errno:
-        raise from_errno(sight.errno, f"token: can't connect to the monitors at "
-                         f"{leads_to.mon_host}: {os.strerror(sight.errno)}; "
-                         "make a new token at that site")
-    return sight
+        if key and base64.b64decode(key, validate=True):
+            return key
+    except ValueError:
+        pass
+    raise InvalidArgument("key file: it holds no cephx key in base64; "
+                          "get one at the peer site by: ceph auth get-key client.USER")
 
 
-def _unreachable(leads_to: Token) -> DeadlineExceeded:
-    return DeadlineExceeded(f"token: no monitor answers at {leads_to.mon_host}; check that the "
-                            "manager's host can reach the other site's monitors and OSDs")
+def _find(peers: Sequence[Peer], spec: PoolSpec, uuid: str) -> Peer:
+    for peer in peers:
+        if peer.uuid == uuid:
+            return peer
+    raise NotFound(f"peer {uuid}: pool '{spec}' has none such; "
+                   f"see: ceph rbd-mirror pool info {spec}")
 
 
-def _check(sight: Sight, leads_to: Token, spec: PoolSpec, own_name: str) -> None:
-    """Raise what librbd would, before it has changed anything."""
-    if sight.fsid != leads_to.fsid:
-        raise InvalidArgument(f"token: the cluster at {leads_to.mon_host} is {sight.fsid}, "
-                              f"not {leads_to.fsid} that the token is for")
-    if sight.site_name == own_name:
-        raise InvalidArgument(f"site name {own_name!r}: the other site has the same; name this "
-                              "one by --site-name")
-    if sight.pool_mode is None:
-        raise NotFound(f"pool '{spec}': the other site has no pool of this name")
-    if sight.pool_mode == rbd.RBD_MIRROR_MODE_DISABLED:
-        raise from_errno(errno.ENOSYS, f"pool '{spec}': mirroring is not enabled at the other "
-                         f"site; run there: ceph rbd-mirror pool enable {spec} image")
+def _require_no_source(peers: Sequence[Peer], spec: PoolSpec) -> None:
+    """Ceph replays a pool from one peer; those that only pull from us do not count."""
+    sources = [peer for peer in peers if peer.direction != "tx-only"]
+    if sources:
+        raise InvalidArgument(
+            f"pool '{spec}': it has a peer to replay from already, {sources[0].site_name!r}, and "
+            f"there can be but one; first run: ceph rbd-mirror pool peer remove {spec} "
+            f"{sources[0].uuid}")
 
 
-def _check_peers(peers: Tuple[Peer, ...], sight: Sight, spec: PoolSpec) -> None:
-    others = [peer.site_name for peer in peers
-              if peer.site_name not in (sight.site_name, sight.fsid)]
-    if others:
-        raise InvalidArgument(f"pool '{spec}': it has a peer already, {others[0]!r}, and Ceph "
-                              "mirrors a pool with one; remove that one first")
+def _attributes(ioctx: "rados.Ioctx", uuid: str) -> Dict[str, str]:
+    try:
+        return dict(rbd.RBD().mirror_peer_get_attributes(ioctx, uuid))
+    except rbd.ImageNotFound:  # how python-rbd spells ENOENT
+        return {}
+
+
+def _store(ioctx: "rados.Ioctx", uuid: str, attributes: Dict[str, str]) -> None:
+    kept = {name: value for name, value in attributes.items() if value}
+    if kept or _attributes(ioctx, uuid):
+        rbd.RBD().mirror_peer_set_attributes(ioctx, uuid, kept)

@@ -166,6 +166,17 @@ class Pool:
             operation.release()
         self._check(code, "write", oid)
 
+    async def operate_versioned(self, oid: str, operation: Operation) -> int:
+        """Apply an operation; return the object's version after it.  As omap_versioned."""
+        return await self.connection.run(self._operate_now, oid, operation)
+
+    def _operate_now(self, oid: str, operation: Operation) -> int:
+        try:
+            self.ioctx.operate_write_op(operation.op, oid)
+            return int(self.ioctx.get_last_version())
+        finally:
+            operation.release()
+
     async def remove(self, oid: str) -> bool:
         """Remove an object; False if there was none."""
         try:

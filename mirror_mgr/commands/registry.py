@@ -25,7 +25,7 @@ from typing import (
 )
 
 from .. import output
-from ..admin.peers import Look
+from ..admin.bootstrap import Look
 from ..admin.services import Services
 from ..errors import InvalidArgument, MirrorError
 from ..supervisor.supervisor import Supervisor

@@ -1,7 +1,7 @@
 """One image as objects: header, maps and image states; reads for both sites, writes for ours."""
 
 import errno
-from typing import List, Optional
+from typing import Dict, List, Optional
 
 from ..cluster.operation import Operation
 from ..cluster.pool import Pool
@@ -24,6 +24,7 @@ class Image:
     def __init__(self, pool: Pool, image_id: str) -> None:
         self.pool = pool
         self.id = image_id
+        self._state_objects: Dict[int, int] = {}
 
     @property
     def header_oid(self) -> str:
@@ -73,17 +74,77 @@ class Image:
             if not blobs:
                 count = image_state.object_count(blob)
             blobs.append(blob)
+        self._state_objects[snap_id] = count
         return blobs
 
     async def notify(self) -> None:
         """Tell who has the image open to read the header again."""
         await self.pool.notify(self.header_oid)
 
+    async def protect(self, snap_id: int, protection: Protection) -> None:
+        await self.pool.call(self.header_oid, cls_rbd.set_protection_status(snap_id, protection))
+
+    async def remove_snapshot(self, header: ImageHeader, snapshot: Snapshot,
+                              merged: bool = False) -> None:
+        """Remove a snapshot, step by step as librbd does.
+
+        `merged`: the next snapshot's object map already has this one's marks.  Raise Busy when
+        clones hang on it.  May be repeated after a failure at any point.
+        """
+        if snapshot.child_count:
+            raise Busy(f"snapshot {snapshot.name!r} has clones; flatten or remove them")
+        if snapshot.protection != Protection.UNPROTECTED:
+            await self.protect(snapshot.id, Protection.UNPROTECTED)
+        await self.remove_snapshot_map(header, snapshot, merged)
+        await self.remove_mapless_snapshot(header, snapshot)
+
+    async def remove_snapshot_map(self, header: ImageHeader, snapshot: Snapshot,
+                                  merged: bool = False) -> None:
+        """Let the next snapshot's object map take over this one's marks, and remove this one's."""
+        if header.features & Feature.OBJECT_MAP:
+            if not merged and header.features & Feature.FAST_DIFF:
+                await self._merge_marks(header, snapshot)
+            await self.pool.remove(object_map_oid(self.id, snapshot.id))
+
+    async def remove_mapless_snapshot(self, header: ImageHeader, snapshot: Snapshot) -> None:
+        """The rest of a removal: image state, snapshot id, and last the header's entry."""
+        if isinstance(snapshot.namespace, MirrorNamespace):
+            await self._remove_image_state(snapshot.id)
+        await self.data_pool(header).remove_snap_id(snapshot.id)
+        try:
+            await self.pool.call(self.header_oid, cls_rbd.snapshot_remove(snapshot.id))
+        except NotFound:
+            pass
+
+    async def _merge_marks(self, header: ImageHeader, snapshot: Snapshot) -> None:
+        """What changed up to this snapshot now counts as changed up to the next one."""
+        removed = await self.load_map(header, snapshot.id)
+        if removed is None:
+            return
+        newer = [s.id for s in header.snapshots if s.id > snapshot.id]
+        try:
+            await self.pool.call(object_map_oid(self.id, newer[0] if newer else None),
+                                 cls_rbd.object_map_snap_remove(removed))
+        except NotFound:
+            pass
+
+    async def _remove_image_state(self, snap_id: int) -> None:
+        for index in reversed(range(await self._count_state_objects(snap_id))):
+            await self.pool.remove(image_state_oid(self.id, snap_id, index))
+        self._state_objects.pop(snap_id, None)
+
+    async def _count_state_objects(self, snap_id: int) -> int:
+        if snap_id not in self._state_objects:
+            first = await self.pool.read(image_state_oid(self.id, snap_id, 0), 64)
+            self._state_objects[snap_id] = image_state.object_count(first) if first else 0
+        return self._state_objects[snap_id]
+
 
 class Copy(Image):
     """The local image while it is non-primary: librbd writes nothing to it, so we do.
 
-    Its pool is a fork of its own; `version` is that of the header when it was read last.
+    Its pool is a fork of its own; `version` is that of the header when
+    it was read last or, since, got a snapshot.
     """
 
     def __init__(self, pool: Pool, image_id: str) -> None:
@@ -123,14 +184,12 @@ class Copy(Image):
         if unchanged_since is not None:
             operation.expect_version(unchanged_since)
         try:
-            await self.pool.operate(self.header_oid, operation.call(call))
+            self.version = await self.pool.operate_versioned(
+                self.header_oid, operation.call(call))
         except MirrorError as error:
             if error.errno in _VERSION_DIFFERS:
                 raise NotReady(f"image {self.id}: another client changed it meanwhile") from None
             raise
-
-    async def protect(self, snap_id: int, protection: Protection) -> None:
-        await self.pool.call(self.header_oid, cls_rbd.set_protection_status(snap_id, protection))
 
     async def set_progress(self, snap_id: int, last_object: int) -> None:
         await self.pool.call(self.header_oid, cls_rbd.mirror_image_snapshot_set_copy_progress(
@@ -138,52 +197,7 @@ class Copy(Image):
 
     async def write_image_state(self, snap_id: int, blobs: List[bytes]) -> None:
         """Object 0 is written last: with it the state is there."""
+        self._state_objects[snap_id] = len(blobs)
         for index in reversed(range(len(blobs))):
             await self.pool.operate(image_state_oid(self.id, snap_id, index),
                                     Operation().write_full(blobs[index]))
-
-    async def remove_snapshot(self, header: ImageHeader, snapshot: Snapshot,
-                              merged: bool = False) -> None:
-        """Remove a local snapshot, as librbd does for images that it may write to.
-
-        `merged`: the next snapshot's object map already has this one's marks.  Raise Busy when
-        clones hang on it.  May be repeated after a failure at any point.
-        """
-        if snapshot.child_count:
-            raise Busy(f"snapshot {snapshot.name!r} has clones; flatten or remove them")
-        if snapshot.protection != Protection.UNPROTECTED:
-            await self.protect(snapshot.id, Protection.UNPROTECTED)
-        if header.features & Feature.OBJECT_MAP:
-            if not merged and header.features & Feature.FAST_DIFF:
-                await self._merge_marks(header, snapshot)
-            await self.pool.remove(object_map_oid(self.id, snapshot.id))
-        if isinstance(snapshot.namespace, MirrorNamespace):
-            await self._remove_image_state(snapshot.id)
-        await self.data_pool(header).remove_snap_id(snapshot.id)
-        try:
-            await self.pool.call(self.header_oid, cls_rbd.snapshot_remove(snapshot.id))
-        except NotFound:
-            pass
-
-    async def _merge_marks(self, header: ImageHeader, snapshot: Snapshot) -> None:
-        """What changed up to this snapshot now counts as changed up to the next one."""
-        removed = await self.load_map(header, snapshot.id)
-        if removed is None:
-            return
-        newer = [s.id for s in header.snapshots if s.id > snapshot.id]
-        try:
-            await self.pool.call(object_map_oid(self.id, newer[0] if newer else None),
-                                 cls_rbd.object_map_snap_remove(removed))
-        except NotFound:
-            pass
-
-    async def _remove_image_state(self, snap_id: int) -> None:
-        first = await self.pool.read(image_state_oid(self.id, snap_id, 0), 64)
-        if first is None:
-            return
-        try:
-            count = image_state.object_count(first)
-        except MirrorError:
-            count = 1
-        for index in reversed(range(count)):
-            await self.pool.remove(image_state_oid(self.id, snap_id, index))

@@ -94,8 +94,10 @@ class SnapshotSync:
         seqs = await self._make_snapshots()
         await self.copy.write_image_state(self._target_id, blobs)
         await on_first_snapshot()
-        await self._copy_data()
-        header = await self._own_header()
+        copied = await self._copy_data()
+        header = self.local
+        if copied or self.sync.resume is not None or len(self._segments) > 1:
+            header = await self._own_header()
         self.name, changed = await copied_state.apply(
             self.copy, header, self.name, state, self.remote, seqs)
         if changed:
@@ -296,16 +298,19 @@ class SnapshotSync:
         base = self.sync.base
         return base if base is not None and _prunable(base) else None
 
-    async def _copy_data(self) -> None:
+    async def _copy_data(self) -> bool:
+        """Copy what may differ; False when nothing may."""
         touched = merged(segment.touched for segment in self._segments)
         if self.sync.resume is not None:
             done = mirror(self.sync.resume).last_copied_object_number
             touched = bytes(min(done, len(touched))) + touched[done:]
         await self._save_maps_before()
-        if any(touched):
-            copier = await self._copy_held(touched)
-            await self._check_source()
-            await self._save_maps_after(copier.seen)
+        if not any(touched):
+            return False
+        copier = await self._copy_held(touched)
+        await self._check_source()
+        await self._save_maps_after(copier.seen)
+        return True
 
     async def _save_maps_before(self) -> None:
         if not self._has_maps:

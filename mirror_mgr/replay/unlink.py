@@ -1,10 +1,12 @@
 """Lets the primary site drop mirror snapshots that this site needs no longer."""
 
+from typing import Optional
+
 import rbd
 
-from ..cluster.pool import Pool
-from ..errors import NotFound, ReadOnly
-from ..wire import cls_rbd
+from ..cluster.pool import Pool, Watch
+from ..errors import AlreadyExists, Busy, NotFound, ReadOnly
+from ..wire import cls_lock, cls_rbd
 from ..wire.constants import Feature
 from ..wire.header import ImageHeader
 from ..wire.snapshot import Snapshot
@@ -12,18 +14,18 @@ from .image import Image
 from .scan import mirror
 
 
-async def unlink(source: Image, header: ImageHeader, snapshot: Snapshot, peer_uuid: str) -> None:
+async def unlink(source: Image, header: ImageHeader, snapshot: Snapshot, peer_uuid: str,
+                 watch: Optional[Watch]) -> None:
     """Take our peer off a mirror snapshot of the primary; remove it when we were the last.
 
-    The removal goes through librbd, which leaves it to the client that holds the image's lock and
-    merges the object maps.  A demoted image can't be written: there the snapshot stays, as with the
-    daemon.
+    `watch` is ours on the image's header.  A demoted image can't be written: there the snapshot
+    stays, as with the daemon.
     """
     last = mirror(snapshot).peer_uuids == {peer_uuid}
     newest = header.mirror_snapshots[-1].id == snapshot.id
     if last and not newest and not header.features & Feature.NON_PRIMARY:
         try:
-            await source.pool.connection.run(_remove, source.pool, source.id, snapshot.id)
+            await _remove(source, header, snapshot, watch)
             return
         except NotFound:
             return
@@ -37,6 +39,36 @@ async def unlink(source: Image, header: ImageHeader, snapshot: Snapshot, peer_uu
     await source.notify()
 
 
+async def _remove(source: Image, header: ImageHeader, snapshot: Snapshot,
+                  watch: Optional[Watch]) -> None:
+    """Remove a snapshot that a newer one follows.
+
+    A quarter of librbd's operations will do when nobody has the image open.  Else the removal goes
+    through librbd, which leaves it to the client that holds the lock: two that merge object maps at
+    one time could lose marks, and with them data of a later diff.
+    """
+    locking = bool(header.features & Feature.EXCLUSIVE_LOCK)
+    if watch is None or not locking or header.parent is not None:
+        await source.pool.connection.run(_remove_by_librbd, source.pool, source.id, snapshot.id)
+        return
+    cookie = f"auto {watch.handle}"
+    try:
+        await source.pool.call(source.header_oid, cls_lock.lock(
+            cls_lock.IMAGE_LOCK, cookie=cookie, tag=cls_lock.INTERNAL_TAG))
+    except (Busy, AlreadyExists):
+        await source.pool.connection.run(_remove_by_librbd, source.pool, source.id, snapshot.id)
+        return
+    try:
+        now = await source.header()
+        if now is None or now.features & Feature.NON_PRIMARY or now.snapshot(snapshot.id) is None:
+            raise ReadOnly(f"snapshot {snapshot.name!r}: the image was demoted or removed")
+        await source.remove_snapshot_map(now, snapshot)
+    finally:
+        await source.pool.call(source.header_oid, cls_lock.unlock(cls_lock.IMAGE_LOCK, cookie))
+    await source.remove_mapless_snapshot(now, snapshot)
+    await source.pool.notify(source.header_oid)
+
+
 async def request_snapshot(source: Image) -> None:
     """Make a mirror snapshot at the primary, as `rbd mirror image snapshot` does.
 
@@ -46,7 +78,7 @@ async def request_snapshot(source: Image) -> None:
     await source.pool.connection.run(_snapshot, source.pool, source.id)
 
 
-def _remove(pool: Pool, image_id: str, snap_id: int) -> None:
+def _remove_by_librbd(pool: Pool, image_id: str, snap_id: int) -> None:
     with rbd.Image(pool.ioctx, image_id=image_id) as image:
         image.remove_snap_by_id(snap_id)
 

@@ -14,6 +14,7 @@ from ..replay.snapshot import Means, SnapshotSync
 from ..wire import cls_rbd
 from ..wire.constants import MirrorImageState
 from ..wire.header import DIRECTORY, ImageHeader
+from ..wire.snapshot import Snapshot
 from . import status
 from .status import ImageStatus, SyncHistory
 
@@ -178,7 +179,10 @@ class ImageReplayer:
             if plan.drop_local:
                 await self._copy.notify()
         for snapshot in plan.unlink_remote:
-            await unlink.unlink(self._source, remote, snapshot, self._link.peer_uuid)
+            await self._unlink(remote, snapshot)
+
+    async def _unlink(self, remote: ImageHeader, snapshot: Snapshot) -> None:
+        await unlink.unlink(self._source, remote, snapshot, self._link.peer_uuid, self._watch)
 
     async def _request(self, action: scan.NeedsSnapshot) -> bool:
         """Have the primary make the snapshot without which the copy would never start."""
@@ -230,7 +234,7 @@ class ImageReplayer:
             namespace = scan.mirror(snapshot)
             if (snapshot.id < action.end.id and namespace.is_primary
                     and self._link.peer_uuid in namespace.peer_uuids):
-                await unlink.unlink(self._source, remote, snapshot, self._link.peer_uuid)
+                await self._unlink(remote, snapshot)
 
     # --- the watch on the primary's header ------------------------------------------------------
 
