@@ -25,11 +25,10 @@ class Budget:
         try:
             await turn
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
-                self.release(size)
-            else:
-                self._waiting.remove((size, turn))
+            if turn.cancelled():
                 self._admit()
+            else:
+                self.release(size)
             raise
 
     def release(self, size: int) -> None:
@@ -44,8 +43,11 @@ class Budget:
         return self.used == 0 or self.used + size <= self.limit
 
     def _admit(self) -> None:
-        while self._waiting and self._fits(self._waiting[0][0]):
-            size, turn = self._waiting.popleft()
-            if not turn.done():
+        while self._waiting:
+            size, turn = self._waiting[0]
+            if not turn.cancelled():
+                if not self._fits(size):
+                    return
                 self.used += size
                 turn.set_result(None)
+            self._waiting.popleft()
