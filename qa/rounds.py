@@ -145,6 +145,11 @@ class Rounds:
         theirs["HEAD"] = theirs["mirror"]
         assert ours == theirs, f"{self.spec} differs\n{self.describe()}\n{theirs}\n{ours}"
 
+    def digests_at_copy(self) -> Dict[str, str]:
+        """Checksums of the copy's image and user snapshots, by name."""
+        with self.image(self.copy) as image:
+            return self._user_digests(image)
+
     def describe(self) -> str:
         """All that happened, and how things stand."""
         return "\n".join([
@@ -155,20 +160,23 @@ class Rounds:
 
     def _digests(self, site: Site, mirrored: Optional[int]) -> Tuple[Dict[str, str], int]:
         """Checksums by snapshot name; "mirror" is the newest, or the copy of `mirrored`."""
-        found: Dict[str, str] = {}
         with self.image(site) as image:
-            found["HEAD"] = checksum(image)
-            names = user_snapshots(image)
+            found = self._user_digests(image)
             mirrors = mirror_snapshots(image)
             newest = mirrors[-1]
             if mirrored is not None:
                 newest = next(s for s in mirrors if s.primary_id == mirrored)
-            for name in names:
-                image.set_snap(name)
-                found[f"@{name}"] = checksum(image)
             image.set_snap_by_id(newest.id)
             found["mirror"] = checksum(image)
         return found, newest.id
+
+    @staticmethod
+    def _user_digests(image: rbd.Image) -> Dict[str, str]:
+        found = {"HEAD": checksum(image)}
+        for name in user_snapshots(image):
+            image.set_snap(name)
+            found[f"@{name}"] = checksum(image)
+        return found
 
     @contextmanager
     def image(self, site: Site) -> Iterator[rbd.Image]:
