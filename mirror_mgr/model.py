@@ -5,6 +5,8 @@ from datetime import datetime
 from enum import IntEnum
 from typing import Mapping, Optional, Tuple
 
+from .errors import MirrorError
+
 
 class Health(IntEnum):
     """Of daemons and images as the ``rbd`` CLI sums it up; the greater is the worse."""
@@ -13,6 +15,14 @@ class Health(IntEnum):
     UNKNOWN = 1
     WARNING = 2
     ERROR = 3
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Of what was done to many: the news, and what failed, if anything did."""
+
+    text: str
+    failure: Optional[MirrorError] = None
 
 
 @dataclass(frozen=True)

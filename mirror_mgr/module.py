@@ -6,14 +6,18 @@ from typing import Any, Dict, List, Tuple
 from mgr_module import MgrModule, MgrStandbyModule, Option
 
 from . import compat, health
-from .admin import peer_probe
+from .admin import child, forced_promotion, peer_probe
 from .admin.services import Services, services
+from .admin.specs import ImageSpec
 from .admin.token import Token
+from .errors import MirrorError
 from .supervisor import launcher
 from .supervisor.supervisor import Supervisor
 
 TICK_SECONDS = 1.0
 STOP_SECONDS = 15.0  # the supervisor needs less
+
+_OF_ITS_TIME = 0.9  # what a child may use of a command's time: the rest is for the answer
 
 _WORKER_OPTIONS = ("bytes_in_flight_mib", "concurrent_syncs")
 
@@ -102,11 +106,21 @@ class Module(MgrModule):
     def command_seconds(self) -> float:
         return float(self.get_option("command_seconds"))
 
-    def look(self, token: Token, pool: str) -> peer_probe.Sight:
-        """Look at the site that a token leads to, from a process that can be killed."""
-        python, *flags = launcher.command(self.get_option("worker_python"))[:2]
-        return peer_probe.look([python, *flags, "-m", peer_probe.__name__],
-                               launcher.environment(), token, pool)
+    def look(self, token: Token, pool: str, namespace: str = "",
+             global_id: str = "") -> peer_probe.Sight:
+        return peer_probe.look(self._child(), token, pool, namespace, global_id)
+
+    def promote_by_force(self, images: List[ImageSpec]) -> Dict[ImageSpec, MirrorError]:
+        login = forced_promotion.Login(
+            str(self.get_ceph_conf_path()), f"mgr.{self.get_mgr_id()}",
+            str(self.get_ceph_option("keyring")))
+        return forced_promotion.promote(self._child(), login, images,
+                                        self.command_seconds() * _OF_ITS_TIME)
+
+    def _child(self) -> child.Start:
+        """How to start what may hang or crash: by the workers' interpreter."""
+        return child.Start(launcher.command(self.get_option("worker_python"))[:2],
+                           launcher.environment())
 
     def read_services(self, pool_id: int) -> Services:
         daemons = self.get("service_map")["services"].get("rbd-mirror", {}).get("daemons", {})

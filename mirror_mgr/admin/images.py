@@ -2,17 +2,21 @@
 
 import errno
 from concurrent.futures import ThreadPoolExecutor
-from typing import Callable, Dict, List, Optional
+from typing import Callable, Dict, List, Optional, Tuple
 
 import rados
 import rbd
 
 from ..errors import Busy, InvalidArgument, MirrorError, from_errno
 from .access import explaining, open_image, open_pool
+from .modes import require_enabled
 from .specs import ImageSpec, PoolSpec
 from .words import IMAGE_MODES, word
 
 _AT_ONCE = 32  # each waits for monitors most of its time
+
+# Promotes images by force, and returns what failed.
+Forced = Callable[[List[ImageSpec]], Dict[ImageSpec, MirrorError]]
 
 
 def enable(cluster: "rados.Rados", spec: ImageSpec, mode: str) -> None:
@@ -85,17 +89,26 @@ def snapshot(cluster: "rados.Rados", spec: ImageSpec) -> int:
             return int(image.mirror_image_create_snapshot())
 
 
-def promote(cluster: "rados.Rados", spec: ImageSpec, force: bool = False) -> None:
-    """Make the image primary here.  Raise Busy while it is primary elsewhere, unless `force`."""
+def promote(cluster: "rados.Rados", spec: ImageSpec, force: bool, forced: Forced) -> None:
+    """Make the image primary here.
+
+    Raise Busy while it is primary elsewhere, unless `force`: then `forced` does it.
+    """
     with open_pool(cluster, spec.pool_spec) as ioctx:
-        _promote(ioctx, spec, force)
-
-
-def _promote(ioctx: "rados.Ioctx", spec: ImageSpec, force: bool) -> None:
-    with open_image(ioctx, spec) as image:
-        with explaining(f"image '{spec}'"):
+        with open_image(ioctx, spec, read_only=True) as image, explaining(f"image '{spec}'"):
             if require_mirrored(image, spec)["primary"]:
                 raise InvalidArgument(f"image '{spec}': it is primary here already")
+        if not force:
+            promote_one(ioctx, spec, force=False)
+            return
+    failures = forced([spec])
+    if failures:
+        raise together(failures)
+
+
+def promote_one(ioctx: "rados.Ioctx", spec: ImageSpec, force: bool) -> None:
+    """With `force` this is for a process that may die: librbd 16.2.15 can crash in it."""
+    with open_image(ioctx, spec) as image:
         with explaining(f"image '{spec}': can't be promoted", {
                 errno.EBUSY: "it is primary at another site, or its demotion there has not come "
                              "over yet; demote it there and wait for the last sync, or, if that "
@@ -118,6 +131,29 @@ def _demote(ioctx: "rados.Ioctx", spec: ImageSpec) -> None:
                                       "demote it at the primary site")
         with explaining(f"image '{spec}': can't be demoted"):
             image.mirror_image_demote()
+
+
+def promote_all(cluster: "rados.Rados", spec: PoolSpec, force: bool,
+                forced: Forced) -> Tuple[int, Dict[ImageSpec, MirrorError]]:
+    """Promote the images of a pool or namespace that are not primary here.
+
+    Return how many there were, and what failed.
+    """
+    with open_pool(cluster, spec) as ioctx:
+        require_enabled(ioctx, spec)
+        images = [image for image, primary in mirrored_images(ioctx, spec).items() if not primary]
+        if not force:
+            return len(images), each(images, lambda image: promote_one(ioctx, image, force=False))
+    return len(images), forced(images) if images else {}
+
+
+def demote_all(cluster: "rados.Rados",
+               spec: PoolSpec) -> Tuple[int, Dict[ImageSpec, MirrorError]]:
+    """Demote the images of a pool or namespace that are primary here; as :func:`promote_all`."""
+    with open_pool(cluster, spec) as ioctx:
+        require_enabled(ioctx, spec)
+        images = [image for image, primary in mirrored_images(ioctx, spec).items() if primary]
+        return len(images), each(images, lambda image: _demote(ioctx, image))
 
 
 def is_mirrored(image: "rbd.Image") -> bool:

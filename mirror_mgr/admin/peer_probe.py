@@ -7,9 +7,10 @@ import json
 import subprocess
 import sys
 from dataclasses import asdict, dataclass
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Any, Dict, Optional
 
 from ..errors import DeadlineExceeded, MirrorError
+from . import child
 from .token import Token
 
 CONNECT_SECONDS = 8
@@ -22,6 +23,7 @@ class Sight:
 
     :ivar errno: 0, or why the site could not be looked at
     :ivar pool_mode: the mirroring mode of the pool there; None if there is no such pool
+    :ivar primary: whether the image is primary there; None if it is not mirrored there
     """
 
     errno: int = 0
@@ -29,28 +31,30 @@ class Sight:
     fsid: str = ""
     site_name: str = ""
     pool_mode: Optional[int] = None
+    primary: Optional[bool] = None
 
 
-def look(words: List[str], environment: Mapping[str, str], token: Token, pool: str) -> Sight:
-    """Given how to start this module as a program, look at the site that a token leads to.
+def look(how: child.Start, token: Token, pool: str, namespace: str = "",
+         global_id: str = "") -> Sight:
+    """Look at the site that a token leads to: a pool there, and an image if one is named.
 
     Raise DeadlineExceeded if nothing answers there.
     """
     request = {"client_id": token.client_id, "key": token.key, "mon_host": token.mon_host,
-               "pool": pool}
-    child = subprocess.Popen(words, env=dict(environment), cwd="/", stdin=subprocess.PIPE,
-                             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, close_fds=True)
+               "pool": pool, "namespace": namespace, "global_id": global_id}
+    process = child.start(how, __name__)
     try:
-        out, _ = child.communicate(json.dumps(request).encode(), CONNECT_SECONDS + GRACE_SECONDS)
+        out, _ = process.communicate(json.dumps(request).encode(),
+                                     CONNECT_SECONDS + GRACE_SECONDS)
     except subprocess.TimeoutExpired:
         raise DeadlineExceeded("no answer") from None
     finally:
-        child.kill()
-        child.wait()
+        process.kill()
+        process.wait()
     try:
         return Sight(**json.loads(out.splitlines()[-1]))  # librados may have had its say before
     except (ValueError, TypeError, IndexError):
-        raise MirrorError(f"{words[0]} ended with {child.returncode} and no answer; "
+        raise MirrorError(f"{how.interpreter[0]} ended with {process.returncode} and no answer; "
                           "does it have python3-rados and python3-rbd?") from None
 
 
@@ -76,7 +80,7 @@ def _look(request: Dict[str, Any]) -> Sight:
         })
         cluster.connect()
         return Sight(fsid=cluster.get_fsid(), site_name=rbd.RBD().mirror_site_name_get(cluster),
-                     pool_mode=_pool_mode(cluster, request["pool"]))
+                     **_pool(cluster, request))
     except (rados.Error, rbd.Error) as error:
         return Sight(errno=abs(getattr(error, "errno", None) or 5), error=str(error))
     finally:
@@ -84,16 +88,21 @@ def _look(request: Dict[str, Any]) -> Sight:
             cluster.shutdown()
 
 
-def _pool_mode(cluster: Any, pool: str) -> Optional[int]:
+def _pool(cluster: Any, request: Dict[str, Any]) -> Dict[str, Any]:
     import rados
     import rbd
 
     try:
-        ioctx = cluster.open_ioctx(pool)
+        ioctx = cluster.open_ioctx(request["pool"])
     except rados.ObjectNotFound:
-        return None
+        return {}
     with ioctx:
-        return int(rbd.RBD().mirror_mode_get(ioctx))
+        ioctx.set_namespace(request["namespace"])
+        found = {"pool_mode": int(rbd.RBD().mirror_mode_get(ioctx))}
+        for _, info in rbd.RBD().mirror_image_info_list(ioctx) if request["global_id"] else ():
+            if info["global_id"] == request["global_id"]:
+                found["primary"] = bool(info["primary"])
+        return found
 
 
 if __name__ == "__main__":

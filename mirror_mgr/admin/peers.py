@@ -16,6 +16,7 @@ from ..wire.header import MIRRORING
 from .access import explaining, open_pool
 from .modes import require_enabled
 from .specs import PoolSpec
+from .token import Token
 from .words import DIRECTIONS, word
 
 # As of a user that names none to `rbd`.
@@ -106,8 +107,8 @@ def change(cluster: "rados.Rados", spec: PoolSpec, uuid: str, key: str, value: s
         require_enabled(ioctx, spec)
         peers = list_peers(ioctx, spec)
         _find(peers, spec, uuid)
-        with explaining(f"peer {uuid}: can't set its {key}", {
-                errno.EINVAL: "that is the name of this cluster itself"}.get):
+        with explaining(f"peer {uuid}: can't set its {key} to {value!r}"
+                        if key != "key-file" else f"peer {uuid}: can't store its key"):
             if key == "client":
                 rbd.RBD().mirror_peer_set_client(ioctx, uuid, value)
             elif key in ("site-name", "cluster"):
@@ -135,6 +136,23 @@ def get_key(cluster: "rados.Rados", spec: PoolSpec, uuid: str) -> str:
         raise NotFound(f"peer {uuid}: no key is stored for it; store one by: ceph rbd-mirror pool "
                        f"peer set {spec} {uuid} key-file -i FILE")
     return key
+
+
+def login_of_source(ioctx: "rados.Ioctx", spec: PoolSpec) -> Optional[Token]:
+    """Return how to log in at the peer to replay from; None if that is not stored here.
+
+    Peers are entered in the pool's default namespace.
+    """
+    ioctx.set_namespace("")
+    try:
+        for peer in list_peers(ioctx, spec):
+            stored = _attributes(ioctx, peer.uuid)
+            if peer.direction != "tx-only" and stored.get("key") and stored.get("mon_host"):
+                return Token("", peer.client_name[len("client."):], stored["key"],
+                             stored["mon_host"])
+    finally:
+        ioctx.set_namespace(spec.namespace)
+    return None
 
 
 def _check_uuid(uuid: str) -> None:

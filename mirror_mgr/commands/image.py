@@ -1,7 +1,7 @@
 """``ceph rbd-mirror image ...``: one image."""
 
 from .. import output
-from ..admin import images, status
+from ..admin import images, resync, status
 from ..admin.specs import parse_image
 from ..model import ImageStatus
 from .registry import Host, ImageText, command
@@ -33,3 +33,27 @@ def image_status(mgr: Host, image: ImageText) -> ImageStatus:
 def snapshot(mgr: Host, image: ImageText) -> str:
     """Create a mirror snapshot of an image"""
     return f"Snapshot ID: {images.snapshot(mgr.rados, parse_image(image))}"
+
+
+@command("image promote", "w")
+def promote(mgr: Host, image: ImageText, force: bool = False) -> str:
+    """Make an image primary here; --force if the primary site is lost"""
+    images.promote(mgr.rados, parse_image(image), force, mgr.promote_by_force)
+    mgr.supervisor.refresh()
+    return "Image promoted to primary"
+
+
+@command("image demote", "w")
+def demote(mgr: Host, image: ImageText) -> str:
+    """Make an image non-primary here, so that another site may promote it"""
+    images.demote(mgr.rados, parse_image(image))
+    mgr.supervisor.refresh()
+    return "Image demoted to non-primary"
+
+
+@command("image resync", "w")
+def image_resync(mgr: Host, image: ImageText, force: bool = False) -> str:
+    """Have an image made anew from its primary; --force if that can't be looked at"""
+    resync.resync(mgr.rados, parse_image(image), force, mgr.look)
+    mgr.supervisor.refresh()
+    return "Flagged image for resync from primary"

@@ -1,11 +1,12 @@
 """``ceph rbd-mirror pool ...``: a pool or namespace as a whole."""
 
-from typing import Optional
+from typing import Dict, Optional, Tuple
 
 from .. import output
-from ..admin import pools, status
-from ..admin.specs import parse_pool
-from ..model import PoolInfo, PoolStatus
+from ..admin import images, pools, status
+from ..admin.specs import ImageSpec, parse_pool
+from ..errors import MirrorError
+from ..model import Outcome, PoolInfo, PoolStatus
 from .registry import Host, PoolText, Text, command
 
 
@@ -36,3 +37,24 @@ def info(mgr: Host, pool: PoolText, all: bool = False) -> PoolInfo:
 def pool_status(mgr: Host, pool: PoolText, detail: bool = False) -> PoolStatus:
     """Show the status of all mirrored images in a pool or namespace"""
     return status.pool_status(mgr.rados, mgr.read_services, parse_pool(pool), detail)
+
+
+@command("pool promote", "w")
+def promote(mgr: Host, pool: PoolText, force: bool = False) -> Outcome:
+    """Make all images of a pool or namespace primary here; --force if the primary site is lost"""
+    return _outcome(mgr, "Promoted", images.promote_all(
+        mgr.rados, parse_pool(pool, strict=True), force, mgr.promote_by_force))
+
+
+@command("pool demote", "w")
+def demote(mgr: Host, pool: PoolText) -> Outcome:
+    """Make all images of a pool or namespace non-primary here"""
+    return _outcome(mgr, "Demoted", images.demote_all(mgr.rados, parse_pool(pool, strict=True)))
+
+
+def _outcome(mgr: Host, verb: str,
+             result: Tuple[int, Dict[ImageSpec, MirrorError]]) -> Outcome:
+    count, failures = result
+    mgr.supervisor.refresh()
+    return Outcome(f"{verb} {count - len(failures)} mirrored images",
+                   images.together(failures) if failures else None)

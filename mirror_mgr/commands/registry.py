@@ -25,9 +25,12 @@ from typing import (
 )
 
 from .. import output
-from ..admin.bootstrap import Look
+from ..admin.peer_probe import Sight
 from ..admin.services import Services
+from ..admin.specs import ImageSpec
+from ..admin.token import Token
 from ..errors import InvalidArgument, MirrorError
+from ..model import Outcome
 from ..supervisor.supervisor import Supervisor
 from .deadline import within
 
@@ -49,11 +52,16 @@ class Host(Protocol):
 
     log: logging.Logger
     supervisor: Supervisor
-    look: Look  # at a peer site
 
     @property
     def rados(self) -> Any:
         """Return a rados.Rados of the local cluster."""
+
+    def look(self, token: Token, pool: str, namespace: str = "", global_id: str = "") -> Sight:
+        """Look at a peer site; the caller is told of one that does not answer."""
+
+    def promote_by_force(self, images: List[ImageSpec]) -> Dict[ImageSpec, MirrorError]:
+        """Promote images in a process that may die, and return what failed."""
 
     def read_services(self, pool_id: int) -> Services:
         """Return the service map's workers and daemons, with their state in a pool."""
@@ -122,9 +130,10 @@ def run(command: Command, host: Host, given: Mapping[str, Any],
         inbuf: Optional[str]) -> Tuple[int, str, str]:
     """Carry a command out; return 0 or a negative errno, stdout and stderr.  Raise nothing."""
     try:
-        out = within(host.command_seconds(), command.prefix,
-                     lambda: _call(command, host, given, inbuf))
-        return 0, out, ""
+        outcome = within(host.command_seconds(), command.prefix,
+                         lambda: _call(command, host, given, inbuf))
+        failure = outcome.failure
+        return (-failure.errno, outcome.text, failure.message) if failure else (0, outcome.text, "")
     except MirrorError as error:
         return -error.errno, "", error.message
     except Exception:
@@ -133,7 +142,7 @@ def run(command: Command, host: Host, given: Mapping[str, Any],
                                 "the manager's log has it, please report it")
 
 
-def _call(command: Command, host: Host, given: Mapping[str, Any], inbuf: Optional[str]) -> str:
+def _call(command: Command, host: Host, given: Mapping[str, Any], inbuf: Optional[str]) -> Outcome:
     format = output.check_format(given.get("format")) if command.as_json else output.PLAIN
     values: Dict[str, Any] = {
         argument.name: _value(argument, given[argument.name])
@@ -143,9 +152,11 @@ def _call(command: Command, host: Host, given: Mapping[str, Any], inbuf: Optiona
     elif inbuf:
         raise InvalidArgument(f"{command.prefix}: it takes no input file (-i)")
     result = command.function(host, **values)
+    if isinstance(result, Outcome):
+        return result
     if command.as_json is None or format == output.PLAIN:
-        return command.plain(result)
-    return output.to_json(command.as_json(result), format)
+        return Outcome(command.plain(result))
+    return Outcome(output.to_json(command.as_json(result), format))
 
 
 def _value(argument: Argument, value: Any) -> Any:

@@ -53,6 +53,11 @@ def decode_mirror_peer_list(data: bytes) -> Tuple[MirrorPeer, ...]:
     return tuple(Decoder(data).list_(MirrorPeer.decode))
 
 
+def mirror_peer_set_direction(uuid: str, direction: PeerDirection) -> Call:
+    """ENOENT: there is no such peer."""
+    return _call("mirror_peer_set_direction", Encoder().string(uuid).u8(direction))
+
+
 def mirror_peer_ping(site_name: str, mirror_uuid: str) -> Call:
     """Say to the other site that ``mirror_uuid`` pulls from it; adds or refreshes its peer.
 

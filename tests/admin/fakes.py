@@ -34,6 +34,7 @@ class FakeImage:
         self.mode = mode
         self.clones = clones  # ids
         self.snapshots = 0
+        self.flagged = False  # for resync
 
 
 class FakePool:
@@ -42,6 +43,13 @@ class FakePool:
         self.images: Dict[Tuple[str, str], FakeImage] = {}
         self.peers: List[Dict[str, Any]] = []
         self.attributes: Dict[str, Dict[str, str]] = {}
+        self.executed: List[Tuple[Any, ...]] = []
+
+    def add_peer(self, site_name: str, client_name: str = "client.c", direction: int = 2) -> str:
+        uuid = f"00000000-0000-0000-0000-{len(self.peers):012}"
+        self.peers.append({"uuid": uuid, "direction": direction, "site_name": site_name,
+                           "mirror_uuid": "", "client_name": client_name})
+        return uuid
 
 
 class FakeSite:
@@ -72,6 +80,9 @@ class FakeIoctx:
     def set_namespace(self, namespace: str) -> None:
         self.namespace = namespace
 
+    def execute(self, oid: str, cls: str, method: str, data: bytes) -> None:
+        self.pool.executed.append((oid, cls, method, data))
+
     def close(self) -> None:
         pass
 
@@ -97,6 +108,23 @@ class FakeRBD:
 
     def mirror_peer_list(self, ioctx: FakeIoctx) -> List[Dict[str, Any]]:
         return [] if ioctx.namespace else list(ioctx.pool.peers)
+
+    def mirror_peer_add(self, ioctx: FakeIoctx, site_name: str, client_name: str,
+                        direction: int) -> str:
+        return ioctx.pool.add_peer(site_name, client_name, direction)
+
+    def mirror_peer_remove(self, ioctx: FakeIoctx, uuid: str) -> None:
+        ioctx.pool.peers = [peer for peer in ioctx.pool.peers if peer["uuid"] != uuid]
+
+    def mirror_peer_set_client(self, ioctx: FakeIoctx, uuid: str, client_name: str) -> None:
+        ioctx.pool.peers[0]["client_name"] = client_name
+
+    def mirror_peer_set_name(self, ioctx: FakeIoctx, uuid: str, site_name: str) -> None:
+        ioctx.pool.peers[0]["site_name"] = site_name
+
+    def mirror_peer_set_attributes(self, ioctx: FakeIoctx, uuid: str,
+                                   attributes: Dict[str, str]) -> None:
+        ioctx.pool.attributes[uuid] = attributes
 
     def mirror_peer_get_attributes(self, ioctx: FakeIoctx, uuid: str) -> Dict[str, str]:
         if uuid not in ioctx.pool.attributes:
@@ -128,13 +156,15 @@ class OpenImage:
         if (ioctx.namespace, name) not in ioctx.pool.images:
             raise failure(rbd.ImageNotFound, errno.ENOENT)
         self.ioctx = ioctx
+        self.name = name
         self.fake = ioctx.pool.images[ioctx.namespace, name]
 
     def close(self) -> None:
         pass
 
     def mirror_image_get_info(self) -> Dict[str, Any]:
-        return {"state": 1 if self.fake.mirrored else 2, "primary": self.fake.primary}
+        return {"state": 1 if self.fake.mirrored else 2, "primary": self.fake.primary,
+                "global_id": f"global-{self.name}"}
 
     def mirror_image_get_mode(self) -> int:
         return self.fake.mode
@@ -163,6 +193,9 @@ class OpenImage:
         if not force:
             raise failure(rbd.Error, errno.EBUSY)
         self.fake.primary = True
+
+    def mirror_image_resync(self) -> None:
+        self.fake.flagged = True
 
     def mirror_image_demote(self) -> None:
         self.fake.primary = False

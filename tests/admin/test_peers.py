@@ -1,106 +1,132 @@
-import dataclasses
-import errno
-from typing import Any, Dict
-
 import pytest
 
 from mirror_mgr.admin import peers
-from mirror_mgr.admin.peer_probe import Sight
 from mirror_mgr.admin.specs import parse_pool
-from mirror_mgr.admin.token import Token
-from mirror_mgr.errors import DeadlineExceeded, InvalidArgument, MirrorError
+from mirror_mgr.errors import Busy, InvalidArgument, NotFound
+from mirror_mgr.wire.cls_rbd import mirror_peer_set_direction
+from mirror_mgr.wire.constants import PeerDirection
 
-from .fakes import DISABLED, IMAGE, FakeSite
+from .fakes import IMAGE, FakePool, FakeSite
 
 P = parse_pool("p")
-TOKEN = Token("22222222-bbbb", "rbd-mirror-peer", "SECRET", "10.0.0.2")
-SIGHT = Sight(fsid=TOKEN.fsid, site_name="b", pool_mode=IMAGE)
+KEY = "AQAeuZdbMMoBChAAcj++/XUxNOLFaWdtTREEsw=="
+UNKNOWN = "00000000-0000-0000-0000-00000000ffff"
 
 
-def seeing(**differs: Any) -> peers.Look:
-    def look(token: Token, pool: str) -> Sight:
-        assert (token, pool) == (TOKEN, "p")
-        return dataclasses.replace(SIGHT, **differs)
-    return look
-
-
-def test_create(site: FakeSite) -> None:
-    with pytest.raises(InvalidArgument, match="pool enable p image"):
-        peers.bootstrap_create(site, P, "a")
-    assert site.site_name == ""
+@pytest.fixture
+def pool(site: FakeSite) -> FakePool:
     site.pools["p"].modes[""] = IMAGE
-    assert peers.bootstrap_create(site, P, "a") == "TOKEN"
-    assert site.site_name == "a"
+    return site.pools["p"]
 
 
-@pytest.mark.parametrize("direction, number", [("rx-tx", 2), ("rx-only", 0)])
-def test_import(site: FakeSite, direction: str, number: int) -> None:
-    peers.bootstrap_import(site, P, TOKEN.encode() + "\n", direction, "a", seeing())
-    assert site.imported == [(number, TOKEN.encode())]
-    assert site.site_name == "a"
+def test_add(site: FakeSite, pool: FakePool) -> None:
+    uuid = peers.add(site, P, "client.c@b", "rx-tx", "10.0.0.2", KEY + "\n")
+    [peer] = pool.peers
+    assert (peer["uuid"], peer["site_name"], peer["client_name"]) == (uuid, "b", "client.c")
+    assert peer["direction"] == 2
+    assert pool.attributes[uuid] == {"mon_host": "10.0.0.2", "key": KEY}
 
 
-def test_import_again_updates_the_peer(site: FakeSite) -> None:
-    site.pools["p"].peers = [{"uuid": "u", "direction": 2, "site_name": "b", "mirror_uuid": "",
-                              "client_name": "client.c"}]
-    peers.bootstrap_import(site, P, TOKEN.encode(), "rx-tx", None, seeing())
-    assert site.imported
+def test_add_without_secrets(site: FakeSite, pool: FakePool) -> None:
+    peers.add(site, P, "b", "rx-only")
+    assert pool.peers[0]["client_name"] == "client.admin"
+    assert pool.peers[0]["direction"] == 0
+    assert pool.attributes == {}
 
 
-def raising(error: MirrorError) -> peers.Look:
-    def look(token: Token, pool: str) -> Sight:
-        raise error
-    return look
-
-
-@pytest.mark.parametrize("look, number, says", [
-    (seeing(fsid="33333333-cccc"), errno.EINVAL, "is 33333333-cccc, not 22222222-bbbb"),
-    (seeing(site_name="a"), errno.EINVAL, "--site-name"),
-    (seeing(pool_mode=None), errno.ENOENT, "no pool of this name"),
-    (seeing(pool_mode=DISABLED), errno.ENOSYS, "not enabled at the other site"),
-    (seeing(errno=errno.EACCES), errno.EACCES, "refuse user client.rbd-mirror-peer"),
-    (seeing(errno=errno.EINVAL), errno.EINVAL, "can't connect"),
-    (seeing(errno=errno.ETIMEDOUT), errno.ETIMEDOUT, "no monitor answers at 10.0.0.2"),
-    (raising(DeadlineExceeded("x")), errno.ETIMEDOUT, "no monitor answers at 10.0.0.2"),
+@pytest.mark.parametrize("spec, direction, key, says", [
+    ("", "rx-tx", KEY, "client.USER@SITE"),
+    ("foo@bar@x", "rx-tx", KEY, "client.USER@SITE"),
+    ("c@b", "rx-tx", KEY, "client.USER@SITE"),
+    ("a/b", "rx-tx", KEY, "client.USER@SITE"),
+    ("b", "tx-only", KEY, "'tx-only'"),
+    ("b", "rx-tx", "", "base64"),
+    ("b", "rx-tx", "\n", "base64"),
+    ("b", "rx-tx", "no key!", "base64"),
 ])
-def test_import_refused_and_nothing_changed(site: FakeSite, look: peers.Look, number: int,
-                                            says: str) -> None:
-    with pytest.raises(MirrorError, match=says) as raised:
-        peers.bootstrap_import(site, P, TOKEN.encode(), "rx-tx", "a", look)
-    assert raised.value.errno == number
-    assert "SECRET" not in str(raised.value)
-    assert (site.imported, site.site_name) == ([], "")
+def test_add_refused(site: FakeSite, pool: FakePool, spec: str, direction: str, key: str,
+                     says: str) -> None:
+    with pytest.raises(InvalidArgument, match=says):
+        peers.add(site, P, spec, direction, None, key)
+    assert pool.peers == []
 
 
-@pytest.mark.parametrize("differs, number, says", [
-    ({"direction": "tx-only"}, errno.EINVAL, "'rx-only' or 'rx-tx'"),
-    ({"spec": parse_pool("nopool")}, errno.ENOENT, "no such pool"),
-    ({"text": "!!"}, errno.EINVAL, "not base64"),
-    ({"text": dataclasses.replace(TOKEN, fsid="11111111-aaaa").encode()}, errno.EINVAL, "own"),
+def test_add_to_a_pool_that_is_not_mirrored(site: FakeSite) -> None:
+    with pytest.raises(InvalidArgument, match="pool enable p"):
+        peers.add(site, P, "b", "rx-tx")
+
+
+def test_a_pool_is_replayed_from_one_peer(site: FakeSite, pool: FakePool) -> None:
+    pool.add_peer("s", direction=1)
+    peers.add(site, P, "b", "rx-tx")
+    with pytest.raises(InvalidArgument, match="'b'.*peer remove p"):
+        peers.add(site, P, "c", "rx-tx")
+
+
+def test_a_peer_whose_key_cannot_be_stored_is_taken_back(
+        site: FakeSite, pool: FakePool, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*args: object) -> None:
+        raise Busy("x")
+
+    monkeypatch.setattr(peers, "_store", fail)
+    with pytest.raises(Busy):
+        peers.add(site, P, "b", "rx-tx", "10.0.0.2", KEY)
+    assert pool.peers == []
+
+
+def test_remove(site: FakeSite, pool: FakePool) -> None:
+    uuid = pool.add_peer("b")
+    assert peers.remove(site, P, uuid) == ""
+    assert pool.peers == []
+    assert "none such" in peers.remove(site, P, uuid)
+    with pytest.raises(InvalidArgument, match="no uuid"):
+        peers.remove(site, P, "1234")
+
+
+def test_set(site: FakeSite, pool: FakePool) -> None:
+    uuid = pool.add_peer("b")
+    peers.change(site, P, uuid, "client", "client.new")
+    peers.change(site, P, uuid, "site-name", "new")
+    peers.change(site, P, uuid, "mon-host", "10.0.0.3")
+    peers.change(site, P, uuid, "key-file", KEY + "\n")
+    assert (pool.peers[0]["client_name"], pool.peers[0]["site_name"]) == ("client.new", "new")
+    assert pool.attributes[uuid] == {"mon_host": "10.0.0.3", "key": KEY}
+    peers.change(site, P, uuid, "mon-host", "")
+    assert pool.attributes[uuid] == {"key": KEY}
+
+
+def test_set_direction(site: FakeSite, pool: FakePool) -> None:
+    uuid = pool.add_peer("b")
+    other = pool.add_peer("c", direction=1)
+    peers.change(site, P, uuid, "direction", "rx-only")
+    assert pool.executed == [("rbd_mirroring", *mirror_peer_set_direction(uuid, PeerDirection.RX))]
+    with pytest.raises(InvalidArgument, match="'b'"):
+        peers.change(site, P, other, "direction", "rx-tx")
+
+
+@pytest.mark.parametrize("key, value, says", [
+    ("bogus", "x", "one of client"),
+    ("client", "", "missing"),
+    ("site-name", "", "missing"),
+    ("direction", "both", "'both'"),
+    ("key-file", "no key!", "base64"),
 ])
-def test_import_refused_without_a_look(site: FakeSite, differs: Dict[str, Any], number: int,
-                                       says: str) -> None:
-    arguments = {"spec": P, "text": TOKEN.encode(), "direction": "rx-tx", "site_name": "a",
-                 "look": raising(AssertionError("looked")), **differs}
-    with pytest.raises(MirrorError, match=says) as raised:
-        peers.bootstrap_import(site, **arguments)
-    assert raised.value.errno == number
-    assert site.site_name == ""
+def test_set_refused(site: FakeSite, pool: FakePool, key: str, value: str, says: str) -> None:
+    with pytest.raises(InvalidArgument, match=says):
+        peers.change(site, P, pool.add_peer("b"), key, value)
 
 
-def test_a_pool_has_one_peer(site: FakeSite) -> None:
-    site.pools["p"].peers = [{"uuid": "u", "direction": 2, "site_name": "c", "mirror_uuid": "",
-                              "client_name": "client.c"}]
-    with pytest.raises(InvalidArgument, match="'c'"):
-        peers.bootstrap_import(site, P, TOKEN.encode(), "rx-tx", None, seeing())
-    assert not site.imported
+def test_an_unknown_peer(site: FakeSite, pool: FakePool) -> None:
+    for key, value in (("client", "client.x"), ("mon-host", "x"), ("direction", "rx-tx")):
+        with pytest.raises(NotFound, match=UNKNOWN):
+            peers.change(site, P, UNKNOWN, key, value)
+    with pytest.raises(NotFound, match=UNKNOWN):
+        peers.get_key(site, P, UNKNOWN)
 
 
-def test_librbd_fails_at_last(site: FakeSite) -> None:
-    site.site_name, site.import_fails = "before", errno.EROFS
-    with pytest.raises(MirrorError) as raised:
-        peers.bootstrap_import(site, P, TOKEN.encode(), "rx-tx", "a", seeing())
-    assert raised.value.errno == errno.EROFS
-    assert site.site_name == "before"
-
-
+def test_get_key(site: FakeSite, pool: FakePool) -> None:
+    uuid = pool.add_peer("b")
+    with pytest.raises(NotFound, match="key-file -i FILE"):
+        peers.get_key(site, P, uuid)
+    pool.attributes[uuid] = {"key": KEY}
+    assert peers.get_key(site, P, uuid) == KEY

@@ -1,0 +1,55 @@
+"""Has a copy made anew, where there is something to make it from."""
+
+import errno
+from typing import Callable
+
+import rados
+
+from ..errors import DeadlineExceeded, InvalidArgument, NotPermitted
+from .access import explaining, open_image, open_pool
+from .images import require_mirrored
+from .peer_probe import Sight
+from .peers import login_of_source
+from .specs import ImageSpec
+from .token import Token
+
+LookAtImage = Callable[[Token, str, str, str], Sight]  # pool, namespace, global image id
+
+
+def resync(cluster: "rados.Rados", spec: ImageSpec, force: bool, look: LookAtImage) -> None:
+    """Flag the image, so that what replays it deletes the copy and makes it anew.
+
+    Raise InvalidArgument if the image is primary here; NotPermitted, unless `force`, if the peer
+    site cannot be seen to have it as primary: people have lost their only good copy so.
+    """
+    with open_pool(cluster, spec.pool_spec) as ioctx, open_image(ioctx, spec) as image:
+        with explaining(f"image '{spec}'"):
+            info = require_mirrored(image, spec)
+            if info["primary"]:
+                raise InvalidArgument(f"image '{spec}': it is primary here, so there is nothing "
+                                      f"to make it from; to give its data up, first run: "
+                                      f"ceph rbd-mirror image demote {spec}")
+        if not force:
+            reason = _why_not(ioctx, spec, str(info["global_id"]), look)
+            if reason:
+                raise NotPermitted(
+                    f"image '{spec}': {reason}; the copy here may be the only good one. To make "
+                    f"it anew all the same: ceph rbd-mirror image resync {spec} --force")
+        with explaining(f"image '{spec}': can't be flagged for resync"):
+            image.mirror_image_resync()
+
+
+def _why_not(ioctx: "rados.Ioctx", spec: ImageSpec, global_id: str, look: LookAtImage) -> str:
+    """Return why the peer is not known to have a primary of it; empty if it is."""
+    login = login_of_source(ioctx, spec.pool_spec)
+    if login is None:
+        return "the pool has no peer that can be looked at from here"
+    try:
+        sight = look(login, spec.pool, spec.namespace, global_id)
+    except DeadlineExceeded:
+        return "the peer site does not answer"
+    if sight.errno:
+        return f"the peer site can't be looked at ({errno.errorcode.get(sight.errno, 'EIO')})"
+    if sight.primary is None:
+        return "the peer site has no such mirrored image"
+    return "" if sight.primary else "it is not primary at the peer site either"

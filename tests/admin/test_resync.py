@@ -1,0 +1,69 @@
+from typing import Any
+
+import pytest
+
+from mirror_mgr.admin.peer_probe import Sight
+from mirror_mgr.admin.resync import LookAtImage, resync
+from mirror_mgr.admin.specs import parse_image
+from mirror_mgr.admin.token import Token
+from mirror_mgr.errors import DeadlineExceeded, InvalidArgument, NotPermitted
+
+from .fakes import IMAGE, FakeImage, FakeSite
+
+X = parse_image("p/x")
+
+
+@pytest.fixture
+def image(site: FakeSite) -> FakeImage:
+    """A copy, in a pool with a peer that can be logged in at."""
+    pool = site.pools["p"]
+    pool.modes[""] = IMAGE
+    uuid = pool.add_peer("b")
+    pool.attributes[uuid] = {"key": "KEY", "mon_host": "10.0.0.2"}
+    image = pool.images["", "x"]
+    image.mirrored, image.primary = True, False
+    return image
+
+
+def seeing(**sight: Any) -> LookAtImage:
+    def look(login: Token, pool: str, namespace: str, global_id: str) -> Sight:
+        assert login == Token("", "c", "KEY", "10.0.0.2")
+        assert (pool, namespace, global_id) == ("p", "", "global-x")
+        return Sight(**sight)
+    return look
+
+
+def silent(*args: Any) -> Sight:
+    raise DeadlineExceeded("no answer")
+
+
+def test_the_peer_has_the_primary(site: FakeSite, image: FakeImage) -> None:
+    resync(site, X, False, seeing(primary=True))
+    assert image.flagged
+
+
+@pytest.mark.parametrize("look, says", [
+    (seeing(primary=False), "not primary at the peer site either"),
+    (seeing(), "no such mirrored image"),
+    (seeing(errno=13), "EACCES"),
+    (silent, "does not answer"),
+])
+def test_refused_unless_forced(site: FakeSite, image: FakeImage, look: LookAtImage,
+                               says: str) -> None:
+    with pytest.raises(NotPermitted, match=f"{says}.*--force"):
+        resync(site, X, False, look)
+    assert not image.flagged
+    resync(site, X, True, look)
+    assert image.flagged
+
+
+def test_a_peer_that_cannot_be_looked_at(site: FakeSite, image: FakeImage) -> None:
+    site.pools["p"].attributes.clear()
+    with pytest.raises(NotPermitted, match="no peer"):
+        resync(site, X, False, silent)
+
+
+def test_a_primary_is_never_resynced(site: FakeSite, image: FakeImage) -> None:
+    image.primary = True
+    with pytest.raises(InvalidArgument, match="image demote p/x"):
+        resync(site, X, True, silent)
