@@ -12,7 +12,6 @@ from ..wire.object_map import ObjectMap, changed, merged, numbers
 
 _CLEAN_TO_EXISTS = bytes((0, 1, 2, 1)) + bytes(range(4, 256))
 _MARKED = bytes(1 if cell == ObjectState.EXISTS else 0 for cell in range(256))
-_PRESENT = bytes(0 if cell == ObjectState.NONEXISTENT else 1 for cell in range(256))
 
 
 @dataclass(frozen=True)
@@ -52,10 +51,6 @@ def touched_by(base: Optional[ObjectMap], chain: Sequence[Optional[ObjectMap]],
 def marked_in(object_map: ObjectMap) -> bytes:
     """Which objects a map calls changed since the snapshot before."""
     return object_map.cells.translate(_MARKED)
-
-
-def exists_in(object_map: ObjectMap) -> bytes:
-    return object_map.cells.translate(_PRESENT)
 
 
 def local_maps(base: ObjectMap, segments: Sequence[Segment], fast_diff: bool,
