@@ -21,6 +21,7 @@ from tests.replay.headers import (
     LINK,
     NOBODY,
     OURS,
+    US,
     copied,
     copying,
     demoted,
@@ -79,6 +80,8 @@ class TestFirstSync:
         replica(),
         replica(copied(3, of=8, primary_uuid="third")),
         replica(copying(3, of=8, primary_uuid="third")),
+        replica(copied(3, of=8, primary_uuid="third", demoted=True, peers=US)),
+        replica(copied(3, of=8, primary_uuid=LINK.local_uuid, demoted=True, peers=US)),
     ])
     def test_not_of_an_image_that_is_no_primary(self, remote):
         assert action(None, remote) == Stopped("remote image is not primary")
@@ -181,7 +184,7 @@ class TestResume:
             3, primary(6), self.LOCAL_BASE, attempt, dirty=True)
 
     def test_the_later_of_two_attempts_at_one_snapshot(self):
-        earlier, later = copying(8, of=5, by=DAEMONS), copying(9, of=5)
+        earlier, later = copying(8, of=5, done=7, by=DAEMONS), copying(9, of=5)
         assert action(replica(self.LOCAL_BASE, earlier, later), self.REMOTE) == Sync(
             3, primary(5), self.LOCAL_BASE, later, dirty=True)
 
@@ -274,7 +277,7 @@ class TestWhatIsDroppedAndUnlinked:
 
     def test_never_a_primary_snapshot_made_here(self):
         """It is for the other site to say that it needs it no more."""
-        local = replica(primary(4), demoted(5), copied(8, of=3))
+        local = replica(primary(4, peers=NOBODY), demoted(5, peers=NOBODY), copied(8, of=3))
         assert plan(local, writable(primary(3))).drop_local == ()
 
     def test_only_what_waits_for_us_is_unlinked(self):
@@ -335,6 +338,12 @@ class TestFailover:
             assert action(replica(primary(3), demoted(5)), replica(last)) == Stopped(
                 "remote image is not primary")
 
+    def test_a_copy_of_the_demotion_that_is_not_whole_is_nothing_to_start_from(self):
+        """The other site is being promoted by force, and is about to remove it."""
+        remote = writable(copying(7, of=5, primary_uuid=LINK.local_uuid, demoted=True),
+                          orphan(8), primary(9))
+        assert isinstance(action(replica(demoted(5)), remote), Stopped)
+
     def test_and_back_again(self):
         """Three changes of sides later the newest pair of demotion and copy of it counts."""
         local = replica(demoted(5), copied(6, of=9, demoted=True), primary(10), demoted(12))
@@ -387,6 +396,7 @@ class TestWhatOnlyAnAdministratorCanDecide:
     def test_the_other_site_went_on_without_our_last_changes(self):
         for remote in (
                 writable(copied(7, of=3, primary_uuid=LINK.local_uuid), primary(8)),
+                writable(copied(7, of=5, primary_uuid=LINK.local_uuid), primary(8)),
                 writable(copied(7, of=4, primary_uuid=LINK.local_uuid, demoted=True), primary(8)),
                 writable(copied(7, of=5, primary_uuid="third", demoted=True), primary(8)),
                 writable(primary(8))):
