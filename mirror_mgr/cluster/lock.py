@@ -6,7 +6,7 @@ dead holder blocklists it first: nothing that it had sent can land later.
 
 from typing import Callable, Collection, Optional
 
-from ..errors import AlreadyExists, Busy, MirrorError, NotFound
+from ..errors import AlreadyExists, Busy, NotFound
 from ..wire import cls_lock
 from .pool import Pool, Watch, WatchCallback
 
@@ -56,7 +56,7 @@ class WatchedLock:
         await self.watch(notified, lost)
         try:
             await self._lock(dead)
-        except MirrorError:
+        except BaseException:
             await self.release()
             raise
 
@@ -71,17 +71,21 @@ class WatchedLock:
 
     async def release(self, farewell: Optional[bytes] = None) -> None:
         """Unlock, end the watch, and tell the other watchers by `farewell` if it is given."""
-        if self._locked:
-            self._locked = False
-            try:
+        try:
+            if self._locked:
+                self._locked = False
                 await self.pool.call(self.oid, cls_lock.unlock(cls_lock.IMAGE_LOCK, self._cookie()))
-            except NotFound:
-                pass
-        if self._watch is not None:
-            watch, self._watch = self._watch, None
-            await watch.close()
+        except NotFound:
+            pass
+        finally:
+            await self._unwatch()
         if farewell is not None:
             await self.pool.notify(self.oid, farewell)
+
+    async def _unwatch(self) -> None:
+        watch, self._watch = self._watch, None
+        if watch is not None:
+            await watch.close()
 
     def _cookie(self) -> str:
         assert self._watch is not None
@@ -89,13 +93,15 @@ class WatchedLock:
 
     async def _lock(self, dead: Collection[str]) -> None:
         for _ in range(2):
+            # Without an answer, as when we are cancelled, the lock may be ours.
+            self._locked = True
             try:
                 await self.pool.call(self.oid, cls_lock.lock(
                     cls_lock.IMAGE_LOCK, cookie=self._cookie(), tag=cls_lock.INTERNAL_TAG,
                     description=self._description))
-                self._locked = True
                 return
             except (Busy, AlreadyExists):
+                self._locked = False
                 await self._break_if_dead(dead)
         raise Busy(f"{self.oid} is locked by another client")
 
