@@ -13,7 +13,7 @@ from .modes import require_enabled
 from .specs import ImageSpec, PoolSpec
 from .words import IMAGE_MODES, word
 
-_AT_ONCE = 32  # each waits for monitors most of its time
+_AT_ONCE = 100  # each waits for monitors, which serve those that come together at a time
 
 # Promotes images by force, and returns what failed.
 Forced = Callable[[List[ImageSpec]], Dict[ImageSpec, MirrorError]]
@@ -219,9 +219,18 @@ def each(images: List[ImageSpec],
 
 
 def together(failures: Dict[ImageSpec, MirrorError]) -> MirrorError:
-    """Return one error that says what every image's says, with the errno of the first."""
+    """Return one error that names every image, with the errno of the first.
+
+    What is the same for many images is said once.
+    """
     first = next(iter(failures.values()))
-    return from_errno(first.errno, "\n".join(error.message for error in failures.values()))
+    if len(failures) == 1:
+        return first
+    named: Dict[str, List[str]] = {}
+    for spec, error in failures.items():
+        named.setdefault(error.message.replace(str(spec), "IMAGE"), []).append(str(spec))
+    return from_errno(first.errno, "\n".join(
+        f"{text}\nIMAGE is: {', '.join(sorted(names))}" for text, names in named.items()))
 
 
 def _some(names: List[str]) -> str:

@@ -14,8 +14,9 @@ from .pool import Pool
 T = TypeVar("T")
 
 # Threads only wait here (monitor commits, librbd): many are cheap, and monitors batch what arrives
-# together.
-_THREADS = 96
+# together.  What a user waits for does not queue behind what is removed in the background.
+_THREADS = 80
+_BACKGROUND_THREADS = 40
 
 
 class Connection:
@@ -29,6 +30,8 @@ class Connection:
         self.cluster = cluster
         self.name = name
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix=f"{name}-call")
+        self._background = ThreadPoolExecutor(
+            _BACKGROUND_THREADS, thread_name_prefix=f"{name}-background")
         self._pools: Dict[Tuple[int, str], Pool] = {}
 
     @classmethod
@@ -71,9 +74,17 @@ class Connection:
 
     async def run(self, function: Callable[..., T], *args: Any) -> T:
         """Run a blocking call of librados or librbd in a thread and translate its errors."""
+        return await self._run_in(self._threads, function, *args)
+
+    async def run_in_background(self, function: Callable[..., T], *args: Any) -> T:
+        """The same, for what nobody waits for."""
+        return await self._run_in(self._background, function, *args)
+
+    async def _run_in(self, threads: ThreadPoolExecutor, function: Callable[..., T],
+                      *args: Any) -> T:
         try:
             return await asyncio.get_running_loop().run_in_executor(
-                self._threads, lambda: function(*args))
+                threads, lambda: function(*args))
         except (rados.Error, OSError) as error:
             raise translate(error, f"site {self.name!r}") from error
         except RuntimeError as error:
@@ -120,6 +131,7 @@ class Connection:
     def close(self) -> None:
         """Close every pool and the connection; blocking.  What is in flight is waited for."""
         self._threads.shutdown(wait=True)
+        self._background.shutdown(wait=True)
         for pool in self._pools.values():
             pool.close()
         self._pools.clear()

@@ -206,11 +206,13 @@ class Pool:
 
     async def watch(self, oid: str, notified: WatchCallback,
                     lost: Callable[[], None]) -> Watch:
-        """Watch an object; both callbacks run on the loop."""
+        """Watch an object; both callbacks run on the loop.  What we notify ourselves is no news."""
         loop = asyncio.get_running_loop()
+        own_id = self.connection.instance_id
 
-        def on_notify(notify_id: int, notifier_id: str, watch_id: int, data: bytes) -> None:
-            _hand_over(loop, notified, bytes(data or b""))
+        def on_notify(notify_id: int, notifier_id: int, watch_id: int, data: bytes) -> None:
+            if int(notifier_id) != own_id:
+                _hand_over(loop, notified, bytes(data or b""))
 
         def on_error(*error: int) -> None:
             _hand_over(loop, lost)
@@ -225,7 +227,8 @@ class Pool:
 
     async def remove_snap_id(self, snap_id: int) -> None:
         try:
-            await self.connection.run(self.ioctx.remove_self_managed_snap, snap_id)
+            await self.connection.run_in_background(
+                self.ioctx.remove_self_managed_snap, snap_id)
         except NotFound:
             pass
 

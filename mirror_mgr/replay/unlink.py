@@ -49,14 +49,14 @@ async def _remove(source: Image, header: ImageHeader, snapshot: Snapshot,
     """
     locking = bool(header.features & Feature.EXCLUSIVE_LOCK)
     if watch is None or not locking or header.parent is not None:
-        await source.pool.connection.run(_remove_by_librbd, source.pool, source.id, snapshot.id)
+        await _remove_slowly(source, snapshot)
         return
     cookie = f"auto {watch.handle}"
     try:
         await source.pool.call(source.header_oid, cls_lock.lock(
             cls_lock.IMAGE_LOCK, cookie=cookie, tag=cls_lock.INTERNAL_TAG))
     except (Busy, AlreadyExists):
-        await source.pool.connection.run(_remove_by_librbd, source.pool, source.id, snapshot.id)
+        await _remove_slowly(source, snapshot)
         return
     try:
         now = await source.header()
@@ -67,6 +67,11 @@ async def _remove(source: Image, header: ImageHeader, snapshot: Snapshot,
         await source.pool.call(source.header_oid, cls_lock.unlock(cls_lock.IMAGE_LOCK, cookie))
     await source.remove_mapless_snapshot(now, snapshot)
     await source.pool.notify(source.header_oid)
+
+
+async def _remove_slowly(source: Image, snapshot: Snapshot) -> None:
+    await source.pool.connection.run_in_background(
+        _remove_by_librbd, source.pool, source.id, snapshot.id)
 
 
 async def request_snapshot(source: Image) -> None:

@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from typing import Callable, Optional
 
 from ..cluster.pool import Pool, Watch
-from ..errors import Busy, Fenced, MirrorError, NotFound, NotReady
+from ..errors import Busy, Fenced, MalformedData, MirrorError, NotFound, NotReady
 from ..replay import create, scan, unlink
 from ..replay.image import Copy, Image
 from ..replay.snapshot import Means, SnapshotSync
 from ..wire import cls_rbd
-from ..wire.constants import MirrorImageState
+from ..wire.constants import Feature, MirrorImageState
 from ..wire.header import DIRECTORY, ImageHeader
 from ..wire.snapshot import Snapshot
+from ..wire.watch_notify import ImageOp, decode_image
 from . import status
 from .status import ImageStatus, SyncHistory
 
@@ -24,6 +25,8 @@ log = logging.getLogger(__name__)
 CHECK_SECONDS = 30.0
 _RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0)
 _YIELD_SECONDS = 2.0
+# A mirror snapshot is announced twice, before and after it is complete.
+_SETTLE_SECONDS = 0.03
 # A sync is worth telling of when it takes longer than this.
 _TELL_SECONDS = 1.0
 
@@ -74,10 +77,24 @@ class ImageReplayer:
         self._failures = 0
         self._requested: Optional[int] = None
         self._note = ""
+        self._synced_to: Optional[int] = None
+        self._only_remote = False
 
     def wake(self) -> None:
         """Look at the image again soon."""
+        self._only_remote = False
         self._news.set()
+
+    def _header_notified(self, payload: bytes) -> None:
+        """The primary's header: a change is news, its clients' talk about the lock is not."""
+        try:
+            if decode_image(payload).op != ImageOp.HEADER_UPDATE:
+                return
+        except MalformedData:
+            pass
+        if not self._news.is_set():
+            self._only_remote = True
+            asyncio.get_running_loop().call_later(_SETTLE_SECONDS, self._news.set)
 
     def wake_if_stopped(self) -> None:
         """Look again at an image whose header is not watched: only the poll tells of news there."""
@@ -94,7 +111,7 @@ class ImageReplayer:
                 try:
                     await asyncio.wait_for(self._news.wait(), pause)
                 except asyncio.TimeoutError:
-                    pass
+                    self._only_remote = False
         finally:
             await self._unwatch()
             self._local.close()
@@ -123,20 +140,31 @@ class ImageReplayer:
 
     async def _step(self) -> bool:
         """One look and what follows from it; whether to look again at once."""
+        only_remote, self._only_remote = self._only_remote, False
         async with self._gates.looking:
             remote = await self._remote_header()
+            if only_remote and self._has_nothing_new(remote):
+                return False
             local = await self._local_header()
         plan = scan.plan(self.mirrored.global_id, local, remote, self._link)
         await self._clean_up(plan, local, remote)
         action = plan.action
         if isinstance(action, scan.Sync):
-            async with self._gates.syncing:
-                await self._sync(action, local, remote)
+            await self._sync(action, local, remote)
             return self._news.is_set() or scan.mirror(action.end).is_demoted
+        if not isinstance(action, scan.Idle):
+            self._synced_to = None
         if isinstance(action, scan.NeedsSnapshot) and await self._request(action):
             return True
         await self._tell_standing(action, local, remote)
         return bool(plan.drop_local)
+
+    def _has_nothing_new(self, remote: ImageHeader) -> bool:
+        """Whether the primary is where the last sync left it: then the copy need not be read."""
+        if self._synced_to is None or remote.features & Feature.NON_PRIMARY:
+            return False
+        return not any(s.id > self._synced_to and scan.mirror(s).complete
+                       for s in remote.mirror_snapshots)
 
     async def _remote_header(self) -> ImageHeader:
         """Read the primary's header, watched first so that no change is missed."""
@@ -194,7 +222,6 @@ class ImageReplayer:
 
     async def _sync(self, action: scan.Sync, local: Optional[ImageHeader],
                     remote: ImageHeader) -> None:
-        started = time.monotonic()
         if self._copy is None:
             self._copy = await create.create(self._local, self._source, remote,
                                              self.mirrored.global_id, self.name)
@@ -205,7 +232,9 @@ class ImageReplayer:
                             self._link, self._means(), action, local, remote)
         telling = asyncio.ensure_future(self._tell_progress(sync, action, local, remote))
         try:
-            self.name = await sync.run(self._first_snapshot_made)
+            async with self._gates.syncing:
+                started = time.monotonic()
+                self.name = await sync.run(self._first_snapshot_made)
         finally:
             telling.cancel()
             await asyncio.gather(telling, return_exceptions=True)
@@ -213,8 +242,8 @@ class ImageReplayer:
         self.history.add(sync.report.statistics.bytes_read, time.monotonic() - started)
         self._note = ""
         self._tell(self._replaying(remote, action.end.timestamp_ns, sync.inherited))
-        await sync.finish()
-        await self._unlink_older(remote, action)
+        self._synced_to = action.end.id
+        await asyncio.gather(sync.finish(), self._unlink_older(remote, action))
 
     async def _local_header_after_creation(self) -> ImageHeader:
         assert self._copy is not None
@@ -241,7 +270,7 @@ class ImageReplayer:
     async def _ensure_watch(self) -> None:
         if self._watch is None:
             self._watch = await self._source.pool.watch(
-                self._source.header_oid, lambda payload: self.wake(), self._watch_lost)
+                self._source.header_oid, self._header_notified, self._watch_lost)
 
     def _watch_lost(self) -> None:
         watch, self._watch = self._watch, None
