@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Dict, NamedTuple, Optional
 
 from qa import processes
+from qa.errors import LabError
 from qa.sites import REPOSITORY, Site
 
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -20,7 +21,9 @@ class Usage(NamedTuple):
 
 
 def usage(pid: int) -> Usage:
-    """Return what the living process has used so far."""
+    """Return what the process has used so far. Raise LabError when it is gone."""
+    if not processes.is_alive(pid):
+        raise LabError(f"process {pid}, which is measured, has ended; see its log")
     stat = Path("/proc", str(pid), "stat").read_text().rpartition(")")[2].split()
     status = dict(
         line.split(":", 1) for line in Path("/proc", str(pid), "status").read_text().splitlines()
