@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple, TypeVar
 
@@ -17,6 +18,8 @@ T = TypeVar("T")
 # together.  What a user waits for does not queue behind what is removed in the background.
 _THREADS = 80
 _BACKGROUND_THREADS = 40
+
+_TYPED_ADDRESS = re.compile(r"\[?v[12]:([^,]+/\d+)")
 
 
 class Connection:
@@ -140,5 +143,5 @@ class Connection:
 
 def blocklist_address(addresses: str) -> str:
     """Given librados' own addresses ("[v2:1.2.3.4:0/5,v1:1.2.3.4:0/5]"), return "1.2.3.4:0/5"."""
-    first = addresses.strip("[]").split(",")[0]
-    return first.split(":", 1)[1] if first[:3] in ("v1:", "v2:") else first
+    typed = _TYPED_ADDRESS.match(addresses)
+    return typed.group(1) if typed else addresses
