@@ -124,15 +124,20 @@ def test_not_mirrored(site: FakeSite, image: FakeImage) -> None:
 
 
 def test_one_failure_hides_no_other() -> None:
-    specs = [parse_image(f"p/{name}") for name in "abcd"]
+    specs = [parse_image(f"p/{name}") for name in "abcde"]
     done = []
 
     def action(spec: ImageSpec) -> None:
         if spec.name in "bd":
-            raise Busy(f"image '{spec}': busy")
+            raise Busy(f"image '{spec}': busy; run: x {spec}")
+        if spec.name == "e":
+            raise InvalidArgument(f"image '{spec}': wrong")
         done.append(spec.name)
 
     error = images.together(images.each(specs, action))
     assert sorted(done) == ["a", "c"]
     assert isinstance(error, Busy)
-    assert error.message == "image 'p/b': busy\nimage 'p/d': busy"
+    assert error.message == (
+        "image 'IMAGE': busy; run: x IMAGE\nIMAGE is: p/b, p/d\n"
+        "image 'IMAGE': wrong\nIMAGE is: p/e")
+    assert images.together({specs[0]: Busy("image 'p/a': busy")}).message == "image 'p/a': busy"
