@@ -148,7 +148,7 @@ class Rounds:
     def digests_at_copy(self) -> Dict[str, str]:
         """Checksums of the copy's image and user snapshots, by name."""
         with self.image(self.copy) as image:
-            return self._user_digests(image)
+            return self.user_digests(image)
 
     def describe(self) -> str:
         """All that happened, and how things stand."""
@@ -161,7 +161,7 @@ class Rounds:
     def _digests(self, site: Site, mirrored: Optional[int]) -> Tuple[Dict[str, str], int]:
         """Checksums by snapshot name; "mirror" is the newest, or the copy of `mirrored`."""
         with self.image(site) as image:
-            found = self._user_digests(image)
+            found = self.user_digests(image)
             mirrors = mirror_snapshots(image)
             newest = mirrors[-1]
             if mirrored is not None:
@@ -171,7 +171,8 @@ class Rounds:
         return found, newest.id
 
     @staticmethod
-    def _user_digests(image: rbd.Image) -> Dict[str, str]:
+    def user_digests(image: rbd.Image) -> Dict[str, str]:
+        """Checksums of an open image and its user snapshots, by name."""
         found = {"HEAD": checksum(image)}
         for name in user_snapshots(image):
             image.set_snap(name)
