@@ -43,8 +43,9 @@ class FakeConnection:
 class FakePool:
     """`events` is what was done to the object, in order; `before[method]` runs before a call."""
 
-    def __init__(self, holder=None, alive=()):
+    def __init__(self, holder=None, alive=(), oid=OID):
         self.connection = FakeConnection(self)
+        self.oid = oid
         self.holder = holder
         self.alive = set(alive)
         self.events = []
@@ -65,7 +66,7 @@ class FakePool:
         self.events.append(name)
 
     async def call(self, oid, call):
-        assert (oid, call.cls) == (OID, "lock")
+        assert (oid, call.cls) == (self.oid, "lock")
         _, arguments = Decoder(call.data).struct(1)
         assert arguments.string() == cls_lock.IMAGE_LOCK
         await self._begin(call.method)
