@@ -19,7 +19,7 @@ _MAPS = rbd.RBD_FEATURE_OBJECT_MAP | rbd.RBD_FEATURE_FAST_DIFF | rbd.RBD_FEATURE
 
 @dataclass(frozen=True)
 class Layout:
-    """How an image is laid out.  `size` in bytes; `order` is the binary logarithm of the object size."""
+    """How an image is laid out; `size` in bytes, objects of 2**`order` bytes."""
 
     name: str
     features: int = _BASE | _MAPS

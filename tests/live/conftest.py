@@ -9,8 +9,8 @@ from typing import Iterator, List
 
 import pytest
 
+from qa.mirrored import add_pool, keep_workers_away
 from qa.sites import Lab, Site
-from qa.waiting import wait_for
 
 LIVE = Path(__file__).parent
 _numbers = itertools.count(1)
@@ -58,14 +58,10 @@ def site_b(lab: Lab) -> Site:
 
 
 @pytest.fixture
-def pool(site_a: Site, site_b: Site) -> Iterator[str]:
+def pool(lab: Lab, site_a: Site, site_b: Site) -> Iterator[str]:
     """The name of a pool on both sites, with mirroring enabled (image mode) and peers both ways."""
     name = f"live-{os.getpid()}-{next(_numbers)}"
-    for site in (site_a, site_b):
-        site.create_pool(name)
-        site.ceph("rbd-mirror", "pool", "enable", name, "image", "--site-name", site.name)
-    token = site_a.ceph("rbd-mirror", "pool", "peer", "bootstrap", "create", name)
-    site_b.ceph("rbd-mirror", "pool", "peer", "bootstrap", "import", name, "-i", "-", input=token)
+    add_pool(lab, name)
     yield name
     for site in (site_a, site_b):
         site.ceph("osd", "pool", "rm", name, name, "--yes-i-really-really-mean-it")
@@ -74,10 +70,7 @@ def pool(site_a: Site, site_b: Site) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def no_workers(lab: Lab) -> Iterator[None]:
     """Keep the managers' own workers away: the tests run theirs by hand."""
-    for site in lab.sites.values():
-        site.ceph("config", "set", "mgr", "mgr/mirror_mgr/workers", "0")
-    for site in lab.sites.values():
-        wait_for(lambda: not site.ceph_json("rbd-mirror", "worker", "ls"))
+    keep_workers_away(lab)
     yield
     for site in lab.sites.values():
         # A running manager 16 does not notice `config rm`.

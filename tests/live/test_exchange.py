@@ -105,7 +105,7 @@ def test_they_take_turns_twice(site_b: Site, pool: str, rounds: Writes, workers:
     rounds.wait_current()
     rounds.compare()
     copy = image_id(rounds)
-    for turn in range(2):
+    for _ in range(2):
         rounds.round()
         workers.stop()
         with daemon(site_b):

@@ -1,0 +1,49 @@
+"""A pool that site-b mirrors from site-a, in a lab of its own or in one that runs already."""
+
+import os
+import tempfile
+from contextlib import contextmanager
+from typing import Iterator, NamedTuple, Optional
+
+from qa.sites import Lab, Site
+from qa.waiting import wait_for
+
+
+class Mirrored(NamedTuple):
+    """The two sites and the pool's name."""
+
+    primary: Site
+    copy: Site
+    pool: str
+
+
+def add_pool(lab: Lab, name: str) -> Mirrored:
+    """Make a pool on both sites, with mirroring enabled (image mode) and peers both ways."""
+    primary, copy = lab.sites["site-a"], lab.sites["site-b"]
+    for site in (primary, copy):
+        site.create_pool(name)
+        site.ceph("rbd-mirror", "pool", "enable", name, "image", "--site-name", site.name)
+    token = primary.ceph("rbd-mirror", "pool", "peer", "bootstrap", "create", name)
+    copy.ceph("rbd-mirror", "pool", "peer", "bootstrap", "import", name, "-i", "-", input=token)
+    return Mirrored(primary, copy, name)
+
+
+def keep_workers_away(lab: Lab) -> None:
+    """Have the managers run none, so that those started by hand have the pools."""
+    for site in lab.sites.values():
+        site.ceph("config", "set", "mgr", "mgr/mirror_mgr/workers", "0")
+    for site in lab.sites.values():
+        wait_for(lambda site=site: not site.ceph_json("rbd-mirror", "worker", "ls"))
+
+
+@contextmanager
+def mirrored_pool(directory: Optional[str]) -> Iterator[Mirrored]:
+    """A pool with no workers at it; `directory` has the lab to use, None stands for a new one."""
+    if directory:
+        lab = Lab.attach(directory)
+        keep_workers_away(lab)
+        yield add_pool(lab, f"by-hand-{os.getpid()}")
+        return
+    with Lab(tempfile.mkdtemp(prefix="lab-")) as lab:
+        keep_workers_away(lab)
+        yield add_pool(lab, "by-hand")
