@@ -1,0 +1,95 @@
+import asyncio
+
+import pytest
+
+from mirror_mgr.errors import DeadlineExceeded
+from mirror_mgr.wire.constants import PeerDirection
+from mirror_mgr.wire.mirror import MirrorPeer, MirrorPool
+from mirror_mgr.worker import peer as peers
+from mirror_mgr.worker.peer import Credentials
+from tests.worker.sites import PEER, FakeConnection
+
+KEY = "rbd/mirror/peer/2/peer-uuid"
+
+
+def entry(direction, client="client.x", uuid="u"):
+    return MirrorPeer(uuid, "b", client, direction=direction)
+
+
+@pytest.mark.parametrize("entries, chosen", [
+    ([], None),
+    ([entry(PeerDirection.RX)], 0),
+    ([entry(PeerDirection.RX_TX)], 0),
+    ([entry(PeerDirection.TX)], None),
+    ([entry(PeerDirection.TX, client="")], None),
+    ([entry(PeerDirection.RX_TX, client="")], None),
+    ([entry(PeerDirection.TX), entry(PeerDirection.RX_TX, uuid="v")], 1),
+])
+def test_the_peer_is_one_that_we_may_read_from(entries, chosen):
+    assert peers.choose(MirrorPool(peers=tuple(entries))) == (
+        None if chosen is None else entries[chosen])
+
+
+def test_what_a_ping_changes_makes_no_other_peer():
+    pinged = MirrorPeer(PEER.uuid, PEER.site_name, PEER.client_name, PEER.pool_id,
+                        PEER.direction, "uuid-of-b", 17)
+    assert peers.same(pinged, PEER)
+
+
+@pytest.mark.parametrize("found", [
+    None, MirrorPeer("v", PEER.site_name, PEER.client_name),
+    MirrorPeer(PEER.uuid, "c", PEER.client_name), MirrorPeer(PEER.uuid, PEER.site_name, "other")])
+def test_another_uuid_name_or_user_does(found):
+    assert not peers.same(found, PEER)
+
+
+def credentials(stored=None):
+    local = FakeConnection("local", {} if stored is None else {KEY: stored})
+    return asyncio.run(peers.credentials(local, 2, PEER))
+
+
+def test_the_credentials_that_the_monitors_keep():
+    found = credentials({"mon_host": "10.0.0.1", "key": "SECRET"})
+    assert found == Credentials("b", "client.rbd-mirror-peer", "10.0.0.1", "SECRET")
+    assert found.conf["mon_host"] == "10.0.0.1" and found.conf["key"] == "SECRET"
+    assert found.conffile is None
+
+
+@pytest.mark.parametrize("stored", [None, {}, b"no JSON"])
+def test_without_them_the_peer_s_files_on_this_host(stored):
+    found = credentials(stored)
+    assert found.conffile == "/etc/ceph/b.conf"
+    assert not {"mon_host", "key"} & set(found.conf)
+
+
+def test_no_call_to_a_dead_site_waits_for_ever():
+    assert {"client_mount_timeout", "rados_mon_op_timeout", "rados_osd_op_timeout"} <= set(
+        credentials().conf)
+
+
+def test_the_key_is_not_shown():
+    assert "SECRET" not in repr(Credentials("b", "client.x", "h", "SECRET"))
+
+
+@pytest.mark.parametrize("keys, name", [
+    ({"rbd/mirror/site_name": b"site-a\n"}, "site-a"),
+    ({"rbd/mirror/site_name": b""}, "fsid-of-local"),
+    ({}, "fsid-of-local")])
+def test_the_name_of_this_site(keys, name):
+    assert asyncio.run(peers.site_name(FakeConnection("local", keys))) == name
+
+
+def test_the_name_of_this_site_when_the_monitors_do_not_tell():
+    local = FakeConnection("local")
+
+    async def fail(command):
+        raise DeadlineExceeded("no monitor answers")
+
+    local.mon_command = fail
+    assert asyncio.run(peers.site_name(local)) == "fsid-of-local"
+
+
+def test_a_ping_says_who_we_are():
+    remote = FakeConnection("b")
+    asyncio.run(peers.ping(remote, 5, "site-a", "uuid-of-a"))
+    assert remote.pool(5).pings == [("site-a", "uuid-of-a")]

@@ -1,0 +1,222 @@
+"""Which images of a pool are replayed, and how a pool lives through its peer's troubles."""
+
+import asyncio
+
+import pytest
+
+from mirror_mgr.errors import DeadlineExceeded, Fenced, NotReady
+from mirror_mgr.replay.budget import Budget
+from mirror_mgr.replay.scan import Link
+from mirror_mgr.wire.constants import (
+    ImageMode,
+    MirrorImageState,
+    MirrorMode,
+    PeerDirection,
+    StatusState,
+)
+from mirror_mgr.wire.header import MIRRORING
+from mirror_mgr.wire.mirror import MirrorPeer, MirrorPool
+from mirror_mgr.worker import pool as pool_module
+from mirror_mgr.worker import status
+from mirror_mgr.worker.image import Mirrored
+from mirror_mgr.worker.pool import PoolReplayer, Replaying, pair_up, read_mirroring
+from tests.virtual_time import run
+from tests.worker.sites import PEER, FakeConnection, FakePool, mirrored, mirroring
+
+CREATING, DISABLING, DISABLED = (
+    MirrorImageState.CREATING, MirrorImageState.DISABLING, MirrorImageState.DISABLED)
+US = MirrorPeer("us", "site-a", "", direction=PeerDirection.RX_TX, mirror_uuid="uuid-of-a")
+
+
+def pool_of(**images):
+    return MirrorPool(images=images)
+
+
+class TestPairs:
+    def test_an_image_with_no_copy_yet(self):
+        assert pair_up(pool_of(), pool_of(r=mirrored("g"))) == [Mirrored("g", "r", None, None)]
+
+    def test_an_image_with_its_copy(self):
+        local = pool_of(x=mirrored("other"), l=mirrored("g"))
+        assert pair_up(local, pool_of(r=mirrored("g"))) == [
+            Mirrored("g", "r", "l", MirrorImageState.ENABLED)]
+
+    def test_a_copy_that_was_begun(self):
+        assert pair_up(pool_of(l=mirrored("g", CREATING)), pool_of(r=mirrored("g"))) == [
+            Mirrored("g", "r", "l", CREATING)]
+
+    @pytest.mark.parametrize("image", [
+        mirrored("g", mode=ImageMode.JOURNAL), mirrored("g", DISABLING), mirrored("g", DISABLED),
+        mirrored("g", CREATING)])
+    def test_what_the_other_site_does_not_mirror_by_snapshots(self, image):
+        assert pair_up(pool_of(), pool_of(r=image)) == []
+
+    @pytest.mark.parametrize("image", [
+        mirrored("g", mode=ImageMode.JOURNAL), mirrored("g", DISABLING), mirrored("g", DISABLED)])
+    def test_what_is_something_else_here(self, image):
+        assert pair_up(pool_of(l=image), pool_of(r=mirrored("g"))) == []
+
+    def test_what_is_only_here_is_no_business_of_the_replay(self):
+        assert pair_up(pool_of(l=mirrored("g")), pool_of()) == []
+
+    @pytest.mark.parametrize("running, wanted, same", [
+        (("g", "r", "l"), ("g", "r", "l"), True),
+        (("g", "r", None), ("g", "r", None), True),
+        (("g", "r", None), ("g", "r", "made meanwhile"), True),
+        (("g", "r", "l"), ("g", "r", None), False),
+        (("g", "r", "l"), ("g", "r", "l2"), False),
+        (("g", "r", "l"), ("g", "r2", "l"), False),
+    ])
+    def test_which_replayer_goes_on(self, running, wanted, same):
+        assert pool_module._same(Mirrored(*running, None), Mirrored(*wanted, None)) is same
+
+
+def test_a_pool_that_was_never_mirrored():
+    assert asyncio.run(read_mirroring(FakePool())) == MirrorPool()
+
+
+class Leading:
+    """A leader that needs no lock."""
+
+    def __init__(self, *ignored):
+        self.leading = True
+        self.foreign = None
+
+    async def run(self):
+        await asyncio.Event().wait()
+
+
+@pytest.fixture
+def led(monkeypatch):
+    monkeypatch.setattr(pool_module, "Leader", Leading)
+
+
+def replayer(local):
+    return PoolReplayer(local, 2, "p", Budget(0), None, frozenset())
+
+
+def local_site(peers=(PEER,), **more):
+    local = FakeConnection("local")
+    local.pool(2).omap_of[MIRRORING] = mirroring(uuid="uuid-of-a", peers=peers, **more)
+    return local
+
+
+@pytest.mark.usefixtures("led")
+class TestThePeer:
+    def hello(self, remote_omap, known=None):
+        local, remote = local_site(), FakeConnection("b")
+        remote.pool(2).omap_of[MIRRORING] = remote_omap
+        link = asyncio.run(replayer(local)._say_hello(remote, 2, "uuid-of-a", known))
+        assert remote.pool(2).pings == [("fsid-of-local", "uuid-of-a")]
+        return link
+
+    def test_who_is_who(self):
+        assert self.hello(mirroring(uuid="uuid-of-b", peers=[PEER, US])) == Link(
+            "uuid-of-a", "uuid-of-b", "us")
+
+    @pytest.mark.parametrize("omap", [
+        mirroring(MirrorMode.DISABLED, peers=[US]), mirroring(peers=[]), mirroring(peers=[PEER])])
+    def test_a_site_that_does_not_mirror_to_us(self, omap):
+        with pytest.raises(NotReady) as caught:
+            self.hello(omap)
+        assert "'b'" in str(caught.value) and "'p'" in str(caught.value)
+
+    def test_a_site_that_became_another(self):
+        omap = mirroring(uuid="uuid-of-b", peers=[US])
+        assert self.hello(omap, self.hello(omap))
+        with pytest.raises(NotReady):
+            self.hello(mirroring(uuid="uuid-of-c", peers=[US]), self.hello(omap))
+
+    def attempts(self, monkeypatch, seconds, error):
+        """When the peer was tried, in a pool that lives for so many seconds."""
+        tried = []
+
+        async def connect(known, pool_name):
+            tried.append(round(asyncio.get_running_loop().time()))
+            raise error
+
+        monkeypatch.setattr(pool_module.peers.PeerSite, "connect", connect)
+
+        async def body():
+            one = replayer(local_site())
+            with pytest.raises(asyncio.TimeoutError):
+                await asyncio.wait_for(one.run(), seconds)
+            return one.peer_error
+
+        return tried, run(body())
+
+    def test_a_dead_one_is_tried_less_and_less_often(self, monkeypatch):
+        tried, told = self.attempts(monkeypatch, 100, DeadlineExceeded("site 'b': no answer"))
+        assert tried == [0, 1, 3, 8, 18, 48, 78]
+        assert told == "site 'b': no answer"
+
+    def test_one_that_blocklisted_us_is_a_dead_one(self, monkeypatch):
+        tried, told = self.attempts(monkeypatch, 10, Fenced("site 'b': blocklisted"))
+        assert len(tried) > 1 and told == "site 'b': blocklisted"
+
+    def test_a_fault_of_ours_is_told_and_tried_again(self, monkeypatch):
+        tried, told = self.attempts(monkeypatch, 10, ZeroDivisionError("oops"))
+        assert len(tried) > 1 and "internal error: oops" in told
+
+    def test_without_a_peer_there_is_nothing_to_complain_of(self, monkeypatch):
+        monkeypatch.setattr(pool_module.peers.PeerSite, "connect", None)
+
+        async def body():
+            one = replayer(local_site(peers=()))
+            with pytest.raises(asyncio.TimeoutError):
+                await asyncio.wait_for(one.run(), 60)
+            return one.peer_error
+
+        assert run(body()) is None
+
+
+def test_blocklisted_at_the_own_site_the_pool_ends(led):
+    async def body():
+        local = local_site()
+        local.pool(2).error = Fenced("site 'local': blocklisted")
+        with pytest.raises(Fenced):
+            await replayer(local).run()
+    run(body())
+
+
+@pytest.mark.parametrize("default, mode, found", [
+    (MirrorMode.IMAGE, MirrorMode.IMAGE, {"", "ns"}),
+    (MirrorMode.POOL, MirrorMode.POOL, {"", "ns"}),
+    (MirrorMode.IMAGE, MirrorMode.DISABLED, {""}),
+    (MirrorMode.INIT_ONLY, MirrorMode.IMAGE, {"ns"}),
+])
+def test_mirrored_namespaces(led, default, mode, found):
+    local = local_site()
+    local.pool(2).namespaces = ["ns", "never mirrored"]
+    local.pool(2, "ns").omap_of[MIRRORING] = mirroring(mode)
+    assert asyncio.run(replayer(local)._mirrored_namespaces(default)) == found
+
+
+def test_a_pool_without_namespaces(led):
+    assert asyncio.run(replayer(local_site())._mirrored_namespaces(MirrorMode.IMAGE)) == {""}
+
+
+class FakeReplayer:
+    def __init__(self, found):
+        self.status = found
+
+
+class FakeNamespace:
+    local_count, remote_count = 4, 5
+
+    def __init__(self, *statuses):
+        self.images = {str(n): Replaying(FakeReplayer(s), None) for n, s in enumerate(statuses)}
+
+
+def test_counts(led):
+    one = replayer(local_site())
+    one.namespaces = {"": FakeNamespace(
+        status.failed("x"), status.stopped("remote image demoted"), status.starting()),
+        "ns": FakeNamespace(status.starting())}
+    assert one.counts("") == {
+        "image_assigned_count": 3, "image_local_count": 4, "image_remote_count": 5,
+        "image_error_count": 1, "image_warning_count": 1}
+    assert set(one.counts("elsewhere").values()) == {0}
+    assert [(name, r.status.state) for name, r in one.replayers()] == [
+        ("", StatusState.ERROR), ("", StatusState.UNKNOWN), ("", StatusState.STARTING_REPLAY),
+        ("ns", StatusState.STARTING_REPLAY)]
