@@ -258,7 +258,8 @@ def _pool_line(pool: PoolReport) -> str:
         role += f", held by {pool.foreign_leader}"
     images = ", ".join(f"{count} {state}" for state, count in pool.images.items()
                        if count and state != "total")
-    line = f"{pool.name}: {role}, {pool.images.get('total', 0)} images"
+    total = pool.images.get("total", 0)
+    line = f"{pool.name}: {role}, {total} image{'' if total == 1 else 's'}"
     line += f" ({images})" if images else ""
     return line + (f"; peer: {pool.peer_error}" if pool.peer_error else "")
 
