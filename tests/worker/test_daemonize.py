@@ -1,0 +1,111 @@
+import grp
+import logging
+import os
+import pwd
+from contextlib import contextmanager
+
+import pytest
+
+from mirror_mgr.errors import InvalidArgument
+from mirror_mgr.worker import daemonize
+from mirror_mgr.worker.options import Options
+
+
+@pytest.fixture
+def elsewhere(tmp_path, monkeypatch):
+    """A folder to be in and a home, both empty."""
+    monkeypatch.delenv("CEPH_CONF", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_the_conf_that_the_environment_names(elsewhere, monkeypatch):
+    monkeypatch.setenv("CEPH_CONF", "/some/where.conf")
+    (elsewhere / "no-such-cluster.conf").touch()
+    assert daemonize.find_conf("no-such-cluster") == "/some/where.conf"
+
+
+def test_the_home_goes_before_the_current_folder(elsewhere):
+    here = elsewhere / "no-such-cluster.conf"
+    here.touch()
+    assert daemonize.find_conf("no-such-cluster") == "no-such-cluster.conf"
+    home = elsewhere / "home" / ".ceph" / "no-such-cluster.conf"
+    home.parent.mkdir(parents=True)
+    home.touch()
+    assert daemonize.find_conf("no-such-cluster") == str(home)
+
+
+def test_no_conf_anywhere(elsewhere):
+    with pytest.raises(InvalidArgument) as caught:
+        daemonize.find_conf("no-such-cluster")
+    assert "/etc/ceph/no-such-cluster.conf" in str(caught.value) and "-c" in str(caught.value)
+
+
+@contextmanager
+def prepared(**wanted):
+    """A process with no log yet that has become what is wanted."""
+    root = logging.getLogger()
+    before, level = root.handlers[:], root.level
+    root.handlers[:] = []
+    options = Options(foreground=True, **wanted)
+    try:
+        daemonize.prepare(options)
+        yield options
+    finally:
+        for handler in root.handlers:
+            handler.close()
+        root.handlers[:] = before
+        root.setLevel(level)
+
+
+def test_in_the_foreground(tmp_path):
+    pid_file, log_file = tmp_path / "pid", tmp_path / "log"
+    with prepared(pid_file=str(pid_file), log_file=str(log_file)) as options:
+        assert pid_file.read_text() == f"{os.getpid()}\n"
+        logging.getLogger("x").info("hello")
+        assert log_file.read_text().endswith(" INFO x: hello\n")
+        daemonize.remove_pid_file(options)
+        daemonize.remove_pid_file(options)
+    assert not pid_file.exists()
+
+
+def test_the_log_goes_to_stderr_where_that_is_asked_for(tmp_path, capfd):
+    log_file = tmp_path / "log"
+    with prepared(log_to_stderr=True, log_file=str(log_file)):
+        logging.getLogger("x").info("hello")
+    assert "hello" in capfd.readouterr().err and not log_file.exists()
+
+
+@pytest.fixture
+def becomes(monkeypatch):
+    """Whom the process becomes, in order."""
+    found = []
+    monkeypatch.setattr(os, "setgid", lambda number: found.append(("group", number)))
+    monkeypatch.setattr(os, "setuid", lambda number: found.append(("user", number)))
+    return found
+
+
+def test_another_user_by_number(becomes):
+    """The group goes first: a user that is not root may change neither."""
+    with prepared(setuser="64045", setgroup="64046"):
+        pass
+    assert becomes == [("group", 64046), ("user", 64045)]
+
+
+def test_another_user_by_name(becomes):
+    with prepared(setuser=pwd.getpwuid(0).pw_name, setgroup=grp.getgrgid(0).gr_name):
+        pass
+    assert becomes == [("group", 0), ("user", 0)]
+
+
+@pytest.mark.parametrize("option", ["setuser", "setgroup"])
+def test_users_that_are_not_there(option, becomes):
+    with pytest.raises(InvalidArgument) as caught, prepared(**{option: "no such one"}):
+        pass
+    assert f"--{option}" in str(caught.value) and becomes == []
+
+
+def test_the_version_is_the_package_s():
+    from mirror_mgr import __version__
+    assert daemonize.version() == __version__

@@ -1,0 +1,199 @@
+"""The worker's end of the pipes, over real ones."""
+
+import asyncio
+import logging
+import os
+import threading
+
+import pytest
+
+from mirror_mgr.errors import MalformedData
+from mirror_mgr.worker import pipe as pipe_module
+from mirror_mgr.worker.pipe import ManagerPipe, _PipeHandler
+from mirror_mgr.worker.protocol import (
+    MAX_LINE,
+    Assignment,
+    Command,
+    LogLine,
+    ManagerHello,
+    WorkerHello,
+    WorkerOptions,
+    decode,
+    encode,
+)
+
+HELLO = ManagerHello("w", "client.a", "SECRET", "10.0.0.1", "fsid")
+
+
+class Ends:
+    """A worker's pipe and the manager's ends of it."""
+
+    def __init__(self):
+        read, self._write = os.pipe()
+        self._read, write = os.pipe()
+        self.to_worker = os.fdopen(self._write, "wb", buffering=0)
+        self.from_worker = os.fdopen(self._read, "rb")
+        self._source, self._target = os.fdopen(read, "rb"), os.fdopen(write, "wb")
+        self.pipe = ManagerPipe(self._source, self._target)
+
+    def tell(self, *messages):
+        for message in messages:
+            self.to_worker.write(encode(message))
+
+    def heard(self):
+        return decode(self.from_worker.readline())
+
+    def close(self):
+        self.to_worker.close()
+
+
+@pytest.fixture
+def ends():
+    made = Ends()
+    yield made
+    made.close()
+
+
+class FakeWorker:
+    def __init__(self):
+        self.calls = []
+
+    def assign(self, pools):
+        self.calls.append(("assign", pools))
+
+    def set_options(self, values):
+        self.calls.append(("options", values))
+
+    def refresh(self):
+        self.calls.append(("refresh",))
+
+
+@pytest.fixture
+def grace(monkeypatch):
+    """In place of the timer that would end this process."""
+    begun = []
+
+    class Timer:
+        def __init__(self, seconds, function, args):
+            assert function is os._exit
+            self.daemon = False
+
+        def start(self):
+            begun.append(self.daemon)
+
+    class Threading:
+        Thread = threading.Thread
+
+    Threading.Timer = Timer
+    monkeypatch.setattr(pipe_module, "threading", Threading)
+    return begun
+
+
+def test_what_is_said_arrives_in_order(ends):
+    for pid in range(100):
+        ends.pipe.say(WorkerHello(pid))
+    assert [ends.heard().pid for _ in range(100)] == list(range(100))
+
+
+def test_a_manager_that_does_not_read_blocks_nobody(ends, monkeypatch):
+    ends.pipe._lines.maxsize = 5
+    line = LogLine("info", "x" * 100000)
+    for _ in range(50):
+        ends.pipe.say(line)
+    assert ends.heard() == line
+
+
+def test_the_hello_comes_first(ends):
+    ends.tell(HELLO)
+    assert ends.pipe.read_hello() == HELLO
+
+
+def test_anything_else_at_first_is_refused(ends):
+    ends.tell(Assignment(None))
+    with pytest.raises(MalformedData):
+        ends.pipe.read_hello()
+
+
+def test_a_manager_that_is_gone_says_no_hello(ends):
+    ends.close()
+    with pytest.raises(MalformedData):
+        ends.pipe.read_hello()
+
+
+def served(ends, *lines):
+    """What a worker is told by these lines, up to the end of the pipe."""
+    worker = FakeWorker()
+
+    async def body():
+        ends.pipe.start_reading(worker)
+        for line in lines:
+            ends.to_worker.write(line)
+        ends.close()
+        await asyncio.wait_for(ends.pipe.ended.wait(), 10)
+
+    asyncio.run(body())
+    return worker.calls
+
+
+def test_messages_reach_the_worker(ends, grace):
+    assert served(ends, *map(encode, (
+        Assignment((1, 2)), WorkerOptions({"concurrent_syncs": 2}), Command("refresh"),
+        Assignment(None)))) == [
+            ("assign", (1, 2)), ("options", {"concurrent_syncs": 2}), ("refresh",),
+            ("assign", None)]
+
+
+def test_what_can_t_be_read_is_passed_over(ends, grace):
+    lines = [b"nonsense\n", b'{"v": 1, "type": "song"}\n', encode(HELLO),
+             encode(Command("unheard of")), encode(Command("refresh"))]
+    assert served(ends, *lines) == [("refresh",)]
+
+
+def test_a_line_without_an_end_is_passed_over(ends, grace):
+    written = threading.Thread(target=lambda: ends.to_worker.write(
+        b"x" * (MAX_LINE + 10) + b"\n" + encode(Command("refresh"))))
+    worker = FakeWorker()
+
+    async def body():
+        ends.pipe.start_reading(worker)
+        written.start()
+        await asyncio.get_running_loop().run_in_executor(None, written.join)
+        ends.close()
+        await asyncio.wait_for(ends.pipe.ended.wait(), 10)
+
+    asyncio.run(body())
+    assert worker.calls == [("refresh",)]
+
+
+def wait_for_the_end():
+    for thread in threading.enumerate():
+        if thread.name == "pipe-in":
+            thread.join(10)
+
+
+def test_stop_ends_it(ends, grace):
+    async def body():
+        ends.pipe.start_reading(FakeWorker())
+        ends.tell(Command("stop"))
+        await asyncio.wait_for(ends.pipe.ended.wait(), 10)
+        assert grace == []
+        ends.close()
+        await asyncio.get_running_loop().run_in_executor(None, wait_for_the_end)
+
+    asyncio.run(body())
+
+
+def test_a_loop_that_hangs_does_not_outlive_the_manager(ends, grace):
+    served(ends)
+    wait_for_the_end()
+    assert grace == [True]
+
+
+def test_the_log_goes_to_the_manager(ends):
+    logger = logging.Logger("test")
+    logger.addHandler(_PipeHandler(ends.pipe))
+    logger.warning("two %s", "words")
+    logger.critical("fire")
+    logger.log(17, "odd")
+    assert [ends.heard() for _ in range(3)] == [
+        LogLine("warning", "two words"), LogLine("error", "fire"), LogLine("error", "odd")]
