@@ -37,7 +37,7 @@ class Module(MgrModule):
         Option(name="worker_python", type="str", default="", runtime=True,
                desc="the Python 3 that runs workers, where the system's own is not the one; "
                     "it needs python3-rados and python3-rbd"),
-        Option(name="bytes_in_flight_mib", type="uint", default=32, min=8, runtime=True,
+        Option(name="bytes_in_flight_mib", type="uint", default=16, min=8, runtime=True,
                desc="how many MiB a worker has on their way from site to site at a time"),
         Option(name="concurrent_syncs", type="uint", default=64, min=1, runtime=True,
                desc="how many images a worker syncs at a time"),

@@ -113,23 +113,29 @@ class ObjectCopier:
         return self._fresh and len(self._segments) == 1
 
     async def _copy_newest(self, number: int, oid: str) -> None:
-        source = self._source.at_snapshot(self._segments[0].remote_snap)
         for chunk in chunks(Extent(0, self._source.header.object_size), _CHUNK):
-            await self._budget.acquire(chunk.length)
-            try:
-                data = await source.read(oid, chunk.length, chunk.offset)
-                if data is None or chunk.offset and not data:
-                    return
-                self._note_existing(0, number)
-                await self._write_fresh(number, chunk.offset, data)
-            finally:
-                self._budget.release(chunk.length)
-            if len(data) < chunk.length:
+            if await self._copy_fresh(number, oid, chunk) < chunk.length:
                 return
 
-    async def _write_fresh(self, number: int, offset: int, data: bytes) -> None:
-        """Write what follows the first `offset` bytes, where there is nothing yet."""
-        self.statistics.bytes_read += len(data)
+    async def _copy_fresh(self, number: int, oid: str, chunk: Extent) -> int:
+        """Copy a part of an object to where nothing is yet; return how many bytes there were."""
+        source = self._source.at_snapshot(self._segments[0].remote_snap)
+        await self._budget.acquire(chunk.length)
+        try:
+            data = await source.read(oid, chunk.length, chunk.offset)
+            if data is None or chunk.offset and not data:
+                return 0
+            self._note_existing(0, number)
+            self.statistics.bytes_read += len(data)
+            size, operation = len(data), self._fresh_operation(chunk.offset, data)
+            # The operation has a copy of its own; a second one would count twice in memory.
+            del data
+            await self._write(0, number, operation)
+            return size
+        finally:
+            self._budget.release(chunk.length)
+
+    def _fresh_operation(self, offset: int, data: bytes) -> Operation:
         operation = Operation()
         runs = pieces(offset, data)
         if not any(run.data for run in runs):
@@ -137,7 +143,7 @@ class ObjectCopier:
         self._add(operation, [run for run in runs if run.data is not None])
         if not runs or runs[-1].data is None:
             operation.truncate(offset + len(data))
-        await self._write(0, number, operation)
+        return operation
 
     async def _copy_deltas(self, number: int, oid: str, snapset: Optional[Snapset]) -> None:
         older = self._start
@@ -172,19 +178,21 @@ class ObjectCopier:
             await self._budget.acquire(volume)
             try:
                 operation = Operation().create().truncate(size)
-                for extent, data in zip(batch, await self._read(index, number, batch)):
-                    self._add(operation, pieces(extent.offset, data))
+                await self._read_into(operation, index, number, batch)
                 await self._write(index, number, operation)
             finally:
                 self._budget.release(volume)
 
-    async def _read(self, index: int, number: int, extents: Sequence[Extent]) -> List[bytes]:
+    async def _read_into(self, operation: Operation, index: int, number: int,
+                         extents: Sequence[Extent]) -> None:
         source = self._source.at_snapshot(self._segments[index].remote_snap)
         oid = self._source.header.data_object(number)
         found = await asyncio.gather(*(
             source.read(oid, extent.length, extent.offset) for extent in extents))
-        self.statistics.bytes_read += sum(len(data or b"") for data in found)
-        return [data or b"" for data in found]
+        for extent, data in zip(extents, found):
+            if data:
+                self.statistics.bytes_read += len(data)
+                self._add(operation, pieces(extent.offset, data))
 
     async def _copy_by_comparing(self, number: int, oid: str) -> None:
         size = self._source.header.object_size

@@ -53,10 +53,6 @@ def environment() -> Dict[str, str]:
     here = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
     env['PYTHONPATH'] = os.pathsep.join(filter(None, [here, os.environ.get('PYTHONPATH')]))
     env['LANG'] = 'C.UTF-8'
-    # Buffers of freed copies go back to the system instead of staying in malloc's arenas.
-    env['MALLOC_ARENA_MAX'] = '2'
-    env['MALLOC_MMAP_THRESHOLD_'] = '131072'
-    env['MALLOC_TRIM_THRESHOLD_'] = '131072'
     return env
 
 

@@ -11,7 +11,7 @@ from typing import Any, Awaitable, Callable, Coroutine, Dict, Optional, Sequence
 
 from ..cluster.connection import Connection
 from ..errors import MirrorError
-from . import daemonize, options, protocol
+from . import daemonize, memory, options, protocol
 from .pipe import ManagerPipe
 from .worker import Worker
 
@@ -24,6 +24,7 @@ _END_SECONDS = 2.0
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run until told to stop; return the exit code."""
     try:
+        memory.return_what_is_freed()
         wanted = options.parse(sys.argv[1:] if argv is None else argv)
         if wanted.action == options.HELP:
             print(options.USAGE, end="")
@@ -70,12 +71,12 @@ def run_alone(wanted: options.Options) -> int:
 
     async def serve() -> None:
         worker = Worker(_in_thread(connect), wanted.entity, lambda message: None, {})
-        await _until_stopped(worker, asyncio.Event())
+        try:
+            await _until_stopped(worker, asyncio.Event())
+        finally:
+            daemonize.remove_pid_file(wanted)
 
-    try:
-        _run(serve)
-    finally:
-        daemonize.remove_pid_file(wanted)
+    _run(serve)
     return 0
 
 

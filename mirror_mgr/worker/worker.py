@@ -10,7 +10,7 @@ from ..cluster.connection import Connection
 from ..errors import Fenced, MirrorError
 from ..replay.budget import Budget
 from ..wire.constants import MirrorMode, StatusState
-from . import protocol
+from . import memory, protocol
 from .image import Gates, ImageReplayer
 from .pool import PoolReplayer, read_mirroring
 from .service import ServiceEntry, client_id
@@ -21,6 +21,9 @@ POOLS_SECONDS = 10.0
 _TELL_SECONDS = 2.0
 _RECONNECT_SECONDS = 2.0
 _MIB = 1 << 20
+_BYTES_IN_FLIGHT_MIB = 16
+_LOOKING = 64
+_CONCURRENT_SYNCS = 64
 
 Say = Callable[[protocol.Message], None]
 
@@ -34,7 +37,8 @@ class Worker:
 
     def __init__(self, connect: Callable[[], Awaitable[Connection]], entity: str, say: Say,
                  options: Mapping[str, Any], dead: FrozenSet[str] = frozenset()) -> None:
-        self.budget = Budget(0)
+        self.budget = Budget(_BYTES_IN_FLIGHT_MIB * _MIB)
+        self._gates = Gates(asyncio.Semaphore(_LOOKING), asyncio.Semaphore(_CONCURRENT_SYNCS))
         self._connect = connect
         self._entity = entity
         self._say = say
@@ -48,10 +52,14 @@ class Worker:
         self.set_options(options)
 
     def set_options(self, options: Mapping[str, Any]) -> None:
-        """`bytes_in_flight_mib`: budget of data held at one time; `concurrent_syncs`: images."""
-        self.budget.resize(int(options.get("bytes_in_flight_mib", 32)) * _MIB)
-        self._gates = Gates(asyncio.Semaphore(64),
-                            asyncio.Semaphore(int(options.get("concurrent_syncs", 64))))
+        """Change what is named; for pools that are being replayed as well.
+
+        `bytes_in_flight_mib`: budget of data held at one time; `concurrent_syncs`: images.
+        """
+        if "bytes_in_flight_mib" in options:
+            self.budget.resize(int(options["bytes_in_flight_mib"]) * _MIB)
+        if "concurrent_syncs" in options:
+            self._gates.syncing = asyncio.Semaphore(int(options["concurrent_syncs"]))
 
     def assign(self, pools: Optional[Tuple[int, ...]]) -> None:
         """Look after these pools only; None: all."""
@@ -191,7 +199,7 @@ class Worker:
     def _counters(self, pools: List[PoolReplayer]) -> Dict[str, int]:
         histories = [r.history for pool in pools for _, r in pool.replayers()]
         return {
-            "rss_bytes": rss_bytes(),
+            "rss_bytes": memory.rss_bytes(),
             "bytes_in_flight": self.budget.used,
             "bytes_copied": sum(h.total_bytes for h in histories),
             "syncs": sum(h.snapshots for h in histories),
@@ -201,12 +209,6 @@ class Worker:
 
 def _key(report: protocol.ImageReport) -> Tuple[Any, ...]:
     return (report.spec, report.state, report.code, report.reason, report.percent)
-
-
-def rss_bytes() -> int:
-    """Resident memory of this process."""
-    with open("/proc/self/statm", encoding="ascii") as statm:
-        return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def image_reports(pool: PoolReplayer) -> List[protocol.ImageReport]:
