@@ -1,0 +1,81 @@
+"""Start and end of the process."""
+
+import asyncio
+import os
+
+import pytest
+
+from mirror_mgr.errors import InvalidArgument
+from mirror_mgr.worker import __main__ as main_module
+from mirror_mgr.worker import daemonize
+from mirror_mgr.worker.options import Options
+
+
+class Ended(BaseException):
+    """In place of os._exit."""
+
+
+class FakeWorker:
+    """A worker that ends by itself, in good order or not."""
+
+    error = None
+    refresh = None
+
+    def __init__(self, connect, entity, say, options, dead=frozenset()):
+        pass
+
+    async def run(self):
+        if self.error is not None:
+            raise self.error
+
+
+@pytest.fixture
+def process(monkeypatch):
+    """Of the process only what does not outlive a test."""
+    def end(code):
+        raise Ended(code)
+
+    monkeypatch.setattr(main_module, "Worker", FakeWorker)
+    monkeypatch.setattr(main_module.os, "_exit", end)
+    monkeypatch.setattr(main_module, "_end_by_force_after", lambda seconds: None)
+    monkeypatch.setattr(daemonize, "_set_up_log", lambda wanted: None)
+    monkeypatch.setattr(main_module.logging, "shutdown", lambda: None)
+    yield
+    loop = asyncio.get_event_loop_policy().get_event_loop()
+    loop.close()
+    asyncio.set_event_loop(None)
+
+
+@pytest.mark.parametrize("error", [None, ZeroDivisionError("x")])
+def test_the_pid_file_goes_with_the_process(process, tmp_path, monkeypatch, error):
+    monkeypatch.setattr(FakeWorker, "error", error)
+    pid_file = tmp_path / "pid"
+    seen = []
+    monkeypatch.setattr(main_module, "_until_stopped", seeing(pid_file, seen))
+    with pytest.raises(Ended):
+        main_module.run_alone(Options(foreground=True, conf="c", pid_file=str(pid_file)))
+    assert seen == [f"{os.getpid()}\n"] and not pid_file.exists()
+
+
+def seeing(pid_file, seen):
+    original = main_module._until_stopped
+
+    async def until_stopped(worker, ended):
+        seen.append(pid_file.read_text())
+        await original(worker, ended)
+
+    return until_stopped
+
+
+def test_help_and_version_are_told_on_stdout(capsys):
+    assert main_module.main(["--help"]) == 0
+    assert "usage:" in capsys.readouterr().out
+    assert main_module.main(["--version"]) == 0
+    assert daemonize.version() in capsys.readouterr().out
+
+
+def test_a_mistake_is_told_in_one_line(capsys):
+    assert main_module.main(["--conf"]) == InvalidArgument.errno
+    output = capsys.readouterr()
+    assert output.out == "" and output.err.count("\n") == 1
+    assert output.err.startswith("mirror-mgr-worker: ")

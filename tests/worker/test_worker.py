@@ -1,0 +1,299 @@
+"""The process as a whole: what it tells, what it looks after, how it lives on blocklisted."""
+
+import asyncio
+
+import pytest
+
+from mirror_mgr.errors import DeadlineExceeded, Fenced
+from mirror_mgr.wire.constants import MirrorMode
+from mirror_mgr.wire.header import MIRRORING
+from mirror_mgr.worker import protocol, status
+from mirror_mgr.worker import worker as worker_module
+from mirror_mgr.worker.image import Mirrored
+from mirror_mgr.worker.protocol import Heartbeat, WorkerHello
+from mirror_mgr.worker.status import SyncHistory
+from mirror_mgr.worker.worker import Worker, image_report, pool_reports
+from tests.worker.sites import FakeConnection, mirroring
+
+MIB = 1 << 20
+
+
+class FakeReplayer:
+    def __init__(self, found, name="i", global_id="g"):
+        self.name = name
+        self.mirrored = Mirrored(global_id, "remote-id", None, None)
+        self.status = found
+        self.since = 1.5
+        self.percent = None
+        self.history = SyncHistory()
+
+
+class FakeLeader:
+    leading, foreign = True, None
+
+
+class FakePool:
+    def __init__(self, *replayers, namespaces=("",)):
+        self.pool_id = 2
+        self.name = "p"
+        self.leader = FakeLeader()
+        self.peer_error = None
+        self.namespaces = {name: None for name in namespaces}
+        self.all = list(replayers)
+        self.refreshed = 0
+
+    def replayers(self):
+        return [(item if isinstance(item, tuple) else ("", item)) for item in self.all]
+
+    def refresh(self):
+        self.refreshed += 1
+
+
+def idle():
+    return status.replaying(SyncHistory(), 0, None, False)
+
+
+class TestReports:
+    def report(self, found, namespace="", **more):
+        return image_report(FakePool(), namespace, FakeReplayer(found, **more))
+
+    def test_an_image_that_is_replayed_needs_no_reason(self):
+        found = self.report(idle())
+        assert (found.spec, found.global_id, found.state) == ("p/i", "g", "replaying")
+        assert (found.code, found.reason, found.since) == ("", "", 1.5)
+
+    def test_an_image_in_a_namespace(self):
+        assert self.report(idle(), "ns").spec == "p/ns/i"
+
+    def test_an_image_whose_name_is_not_known_yet(self):
+        assert self.report(status.starting(), name="").spec == "p/remote-id"
+
+    def test_split_brain_has_a_code(self):
+        found = self.report(status.failed("split-brain: gone", True))
+        assert (found.state, found.code, found.reason) == (
+            "error", protocol.CODE_SPLIT_BRAIN, "split-brain: gone")
+        assert self.report(status.failed("no space")).code == ""
+
+    def test_a_pool_counts_its_images_by_state(self):
+        pool = FakePool(FakeReplayer(idle()), FakeReplayer(idle()),
+                        FakeReplayer(status.failed("x")), ("ns", FakeReplayer(idle())),
+                        namespaces=("", "ns", "empty"))
+        pool.peer_error = "no answer"
+        found = {report.name: report for report in pool_reports(pool)}
+        assert found["p"].images == {"total": 3, "replaying": 2, "error": 1}
+        assert found["p/ns"].images == {"total": 1, "replaying": 1}
+        assert found["p/empty"].images == {"total": 0}
+        assert {(r.leader, r.peer_error, r.id) for r in found.values()} == {(True, "no answer", 2)}
+
+    def test_a_pool_that_is_not_replayed_is_told_of(self):
+        [report] = pool_reports(FakePool(namespaces=()))
+        assert (report.name, report.images) == ("p", {"total": 0})
+
+
+def with_worker(body, options=None):
+    async def main():
+        return await body(Worker(None, "client.rbd-mirror.a", lambda message: None, options or {}))
+    return asyncio.run(main())
+
+
+class TestHeartbeat:
+    def beat(self, worker):
+        beat = worker._heartbeat()
+        protocol.encode(beat)
+        return beat
+
+    def test_images_are_told_of_when_they_change(self):
+        async def body(worker):
+            one, two = FakeReplayer(idle(), global_id="1"), FakeReplayer(idle(), global_id="2")
+            pool = FakePool(one, two)
+            worker._pools[2] = (pool, None)
+            assert {r.global_id for r in self.beat(worker).images} == {"1", "2"}
+            assert self.beat(worker).images == ()
+            two.status = status.failed("x")
+            assert [r.global_id for r in self.beat(worker).images] == ["2"]
+            two.percent = 50.0
+            assert [r.percent for r in self.beat(worker).images] == [50.0]
+            pool.all.remove(one)
+            found = self.beat(worker)
+            assert (found.images, found.removed) == ((), ("1",))
+            assert self.beat(worker).removed == ()
+        with_worker(body)
+
+    def test_more_than_fit_follow_in_the_next(self):
+        async def body(worker):
+            count = 2 * protocol.IMAGES_PER_HEARTBEAT + 1
+            worker._pools[2] = (FakePool(*(
+                FakeReplayer(idle(), global_id=str(n)) for n in range(count))), None)
+            sizes = [len(self.beat(worker).images) for _ in range(4)]
+            assert sizes == [protocol.IMAGES_PER_HEARTBEAT] * 2 + [1, 0]
+        with_worker(body)
+
+    def test_counters(self):
+        async def body(worker):
+            replayer = FakeReplayer(idle())
+            replayer.history.add(100, 1.0)
+            replayer.history.add(11, 1.0)
+            worker._pools[2] = (FakePool(replayer), None)
+            await worker.budget.acquire(7)
+            found = self.beat(worker).counters
+            assert (found["bytes_copied"], found["syncs"], found["bytes_in_flight"]) == (111, 2, 7)
+            assert all(isinstance(value, int) for value in found.values())
+            assert 5 * MIB < found["rss_bytes"] < 4096 * MIB
+        with_worker(body)
+
+
+class TestOptions:
+    def test_defaults(self):
+        async def body(worker):
+            assert worker.budget.limit == worker_module._BYTES_IN_FLIGHT_MIB * MIB
+            assert worker._gates.syncing._value == worker_module._CONCURRENT_SYNCS
+        with_worker(body)
+
+    def test_those_given_at_the_start(self):
+        async def body(worker):
+            assert (worker.budget.limit, worker._gates.syncing._value) == (8 * MIB, 3)
+        with_worker(body, {"bytes_in_flight_mib": 8, "concurrent_syncs": 3, "unheard_of": 1})
+
+    def test_what_is_not_named_keeps_its_value(self):
+        async def body(worker):
+            worker.set_options({"concurrent_syncs": 2})
+            assert (worker.budget.limit, worker._gates.syncing._value) == (8 * MIB, 2)
+        with_worker(body, {"bytes_in_flight_mib": 8})
+
+    def test_pools_that_are_replayed_hear_of_it(self):
+        async def body(worker):
+            gates = worker._gates
+            worker.set_options({"concurrent_syncs": 2})
+            assert gates.syncing._value == 2
+        with_worker(body)
+
+    def test_an_assignment_is_looked_at_at_once(self):
+        async def body(worker):
+            pool = FakePool()
+            worker._pools[2] = (pool, None)
+            worker.assign((2, 3))
+            assert worker._news.is_set() and pool.refreshed == 1
+        with_worker(body)
+
+
+class FakeSite(FakeConnection):
+    """The own site, with the pools p (2), q (3) and r (4), of which r is not mirrored."""
+
+    def __init__(self, instance_id=1):
+        super().__init__("local")
+        self.instance_id = instance_id
+        self.address = f"10.0.0.1:0/{instance_id}"
+        self.pool(2).omap_of[MIRRORING] = mirroring()
+        self.pool(3).omap_of[MIRRORING] = mirroring(MirrorMode.POOL)
+        self.pool(4).omap_of[MIRRORING] = mirroring(MirrorMode.DISABLED)
+
+    async def pool_names(self):
+        return {2: "p", 3: "q", 4: "r", 5: "never mirrored"}
+
+
+class TestPools:
+    def mirrored(self, assigned=None, site=None):
+        async def body(worker):
+            worker.assign(assigned)
+            return await worker._mirrored_pools(site or FakeSite())
+        return with_worker(body)
+
+    @pytest.mark.parametrize("assigned, found", [
+        (None, {2: "p", 3: "q"}), ((3, 4, 99), {3: "q"}), ((), {})])
+    def test_those_assigned_that_are_mirrored(self, assigned, found):
+        assert self.mirrored(assigned) == found
+
+    def test_one_that_does_not_answer_hides_no_other(self):
+        site = FakeSite()
+        site.pool(2).error = DeadlineExceeded("x")
+        assert self.mirrored(site=site) == {3: "q"}
+
+
+class FakeEntry:
+    def __init__(self, local, client_id):
+        pass
+
+    async def update(self, pools):
+        list(pools)
+
+
+class TestConnections:
+    """Of each connection the pool replayers live until this client is blocklisted."""
+
+    @pytest.fixture
+    def replayers(self, monkeypatch):
+        made = []
+
+        class Replayer(FakePool):
+            def __init__(self, local, pool_id, name, *ignored):
+                super().__init__()
+                self.local, self.pool_id, self.ended = local, pool_id, asyncio.Event()
+                self.error = None
+                made.append(self)
+
+            async def run(self):
+                await self.ended.wait()
+                raise self.error
+
+            def fail(self, error):
+                self.error = error
+                self.ended.set()
+
+        monkeypatch.setattr(worker_module, "PoolReplayer", Replayer)
+        monkeypatch.setattr(worker_module, "ServiceEntry", FakeEntry)
+        monkeypatch.setattr(worker_module, "_RECONNECT_SECONDS", 0)
+        return made
+
+    def live(self, body):
+        """Run a worker beside `body`, which gets it, its connections and what it says."""
+        async def main():
+            sites, said = [], []
+
+            async def connect():
+                sites.append(FakeSite(len(sites) + 1))
+                return sites[-1]
+
+            worker = Worker(connect, "client.rbd-mirror.a", said.append, {})
+            running = asyncio.ensure_future(worker.run())
+            try:
+                await asyncio.wait_for(body(worker, sites, said), 10)
+            finally:
+                running.cancel()
+                await asyncio.gather(running, return_exceptions=True)
+            assert all(site.closed for site in sites)
+        asyncio.run(main())
+
+    def test_blocklisted_it_comes_back_as_another(self, replayers):
+        async def body(worker, sites, said):
+            await until(lambda: len(replayers) == 2)
+            replayers[0].fail(Fenced("x"))
+            await until(lambda: len(replayers) == 4)
+            assert sites[0].closed and not sites[1].closed
+            assert {r.local for r in replayers[2:]} == {sites[1]}
+            hellos = [m for m in said if isinstance(m, WorkerHello)]
+            assert [(h.address, h.instance_id) for h in hellos] == [
+                ("10.0.0.1:0/1", "1"), ("10.0.0.1:0/2", "2")]
+            assert any(isinstance(m, Heartbeat) for m in said)
+        self.live(body)
+
+    def test_a_pool_that_fails_starts_again_alone(self, replayers):
+        async def body(worker, sites, said):
+            await until(lambda: len(replayers) == 2)
+            replayers[0].fail(ZeroDivisionError("x"))
+            await until(lambda: len(replayers) == 3)
+            assert replayers[2].pool_id == replayers[0].pool_id and len(sites) == 1
+        self.live(body)
+
+    def test_a_pool_that_is_another_s_now_is_let_go(self, replayers):
+        async def body(worker, sites, said):
+            await until(lambda: len(worker._pools) == 2)
+            worker.assign((3,))
+            await until(lambda: set(worker._pools) == {3})
+            worker.assign(None)
+            await until(lambda: set(worker._pools) == {2, 3})
+        self.live(body)
+
+
+async def until(condition):
+    while not condition():
+        await asyncio.sleep(0)
