@@ -48,7 +48,6 @@ class Worker:
         self._news = asyncio.Event()
         self._told: Dict[str, Tuple[Any, ...]] = {}
         self._fenced = False
-        self._syncs_before = 0
         self.set_options(options)
 
     def set_options(self, options: Mapping[str, Any]) -> None:
