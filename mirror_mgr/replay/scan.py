@@ -141,7 +141,7 @@ def plan(global_id: str, local: Optional[ImageHeader], remote: ImageHeader, link
 def _not_ours_to_replay(newest: Snapshot, link: Link) -> Optional[Action]:
     ns = mirror(newest)
     if ns.state == SnapState.PRIMARY:
-        return Stopped("force promoted")
+        return Stopped("local image is primary")
     if ns.is_non_primary and not ns.primary_mirror_uuid:
         return Stopped("force promoted")
     if ns.is_non_primary and ns.primary_mirror_uuid != link.remote_uuid:
@@ -219,9 +219,11 @@ def _end(remote: ImageHeader, start: int, link: Link,
     if linked:
         return linked[-1]
     if remote.features & Feature.NON_PRIMARY:
-        newest = remote.mirror_snapshots[-1] if remote.mirror_snapshots else None
-        if newest is not None and mirror(newest).state == SnapState.PRIMARY_DEMOTED:
+        newest = mirror(remote.mirror_snapshots[-1]).state if remote.mirror_snapshots else None
+        if newest == SnapState.PRIMARY_DEMOTED:
             return Stopped("remote image demoted")
+        if newest == SnapState.PRIMARY:
+            return Waiting("the remote image is being demoted")
         return Stopped("remote image is not primary")
     if later and not mirror(later[-1]).complete:
         return Waiting("the newest mirror snapshot of the remote image is still being made")

@@ -375,11 +375,17 @@ class TestWhatOnlyAnAdministratorCanDecide:
         for local in (writable(), writable(primary(3)), writable(copied(7, of=3), orphan(8))):
             assert plan(local, writable(primary(3))) == Plan(Stopped("local image is primary"))
 
-    def test_a_forced_promotion_under_way(self):
+    @pytest.mark.parametrize("newest, reason", [
+        (orphan(8), "force promoted"), (primary(8), "local image is primary")])
+    def test_a_promotion_under_way(self, newest, reason):
         """The snapshots of it come before the image is writable."""
-        for newest in (orphan(8), primary(8)):
-            local = replica(copied(7, of=3), newest)
-            assert plan(local, writable(primary(3), primary(5))) == Plan(Stopped("force promoted"))
+        local = replica(copied(7, of=3), newest)
+        assert plan(local, writable(primary(3), primary(5))) == Plan(Stopped(reason))
+
+    def test_a_demotion_under_way(self):
+        """The image becomes read-only before it gets the snapshot that says so."""
+        local = replica(copied(7, of=3))
+        assert action(local, replica(primary(3))) == Waiting("the remote image is being demoted")
 
     def test_a_copy_of_another_site(self):
         for newest in (copied(7, of=3, primary_uuid="third"),
