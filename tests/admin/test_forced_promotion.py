@@ -1,9 +1,12 @@
 """With real processes: short programs that stand for the one that promotes."""
 
 import sys
+from typing import Any, Dict, List
+
+import pytest
 
 from mirror_mgr.admin.child import Start
-from mirror_mgr.admin.forced_promotion import Login, promote
+from mirror_mgr.admin.forced_promotion import Login, may_crash, promote
 from mirror_mgr.admin.specs import parse_image
 from mirror_mgr.errors import Busy, DeadlineExceeded
 
@@ -53,3 +56,25 @@ def test_a_process_that_hangs_is_ended() -> None:
     failures = promote(how, LOGIN, [A, B], 0.5)
     assert list(failures) == [B]
     assert isinstance(failures[B], DeadlineExceeded)
+
+
+USER: Dict[str, Any] = {}
+COMPLETE = {"mirror": {"complete": True}}
+HALF = {"mirror": {"complete": False}}
+
+
+@pytest.mark.parametrize("snapshots, crashes", [
+    ([], False),
+    ([USER], False),
+    ([COMPLETE], False),
+    ([COMPLETE, USER], False),
+    ([USER, COMPLETE, HALF], False),
+    ([COMPLETE, USER, HALF], True),
+    ([COMPLETE, USER, USER, HALF, USER], True),
+    ([COMPLETE, USER, COMPLETE, HALF], False),
+    ([USER, HALF], True),
+    ([HALF], False),
+])
+def test_what_crashes_librbd(snapshots: List[Dict[str, Any]], crashes: bool) -> None:
+    numbered = [{"id": number, **snapshot} for number, snapshot in enumerate(snapshots)]
+    assert may_crash(list(reversed(numbered))) == crashes
