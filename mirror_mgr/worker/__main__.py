@@ -53,8 +53,7 @@ def run_managed() -> int:
     async def serve() -> None:
         worker = Worker(_in_thread(connect), hello.entity, pipe.say, hello.options,
                         frozenset(hello.dead))
-        pipe.start_reading(worker)
-        await _until_stopped(worker, pipe.ended)
+        await _until_stopped(worker, pipe.start_reading(worker))
 
     _run(serve)
     return 0

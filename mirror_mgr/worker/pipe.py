@@ -19,7 +19,6 @@ class ManagerPipe:
     """Lines in from `source`, lines out to `target`; a thread each, so neither blocks the loop."""
 
     def __init__(self, source: BinaryIO, target: BinaryIO) -> None:
-        self.ended = asyncio.Event()
         self._source = source
         self._target = target
         self._lines: "queue.Queue[bytes]" = queue.Queue(_QUEUE_LINES)
@@ -39,10 +38,13 @@ class ManagerPipe:
             raise MalformedData("the manager did not say hello first")
         return message
 
-    def start_reading(self, worker: Worker) -> None:
-        """Hand further messages to the worker, on the running loop."""
+    def start_reading(self, worker: Worker) -> asyncio.Event:
+        """Hand further messages to the worker, on the running loop.
+
+        Return what is set when the manager says stop or is gone.
+        """
         loop = asyncio.get_running_loop()
-        self.ended = asyncio.Event()
+        ended = asyncio.Event()
 
         def read() -> None:
             while True:
@@ -52,14 +54,15 @@ class ManagerPipe:
                     continue
                 if message is None:
                     break
-                loop.call_soon_threadsafe(self._take, worker, message)
-            loop.call_soon_threadsafe(self.ended.set)
+                loop.call_soon_threadsafe(_take, worker, message, ended)
+            loop.call_soon_threadsafe(ended.set)
             # A loop that hangs must not outlive its manager.
             timer = threading.Timer(_GRACE_SECONDS, os._exit, (1,))
             timer.daemon = True
             timer.start()
 
         threading.Thread(target=read, daemon=True, name="pipe-in").start()
+        return ended
 
     def install_log_handler(self) -> None:
         """Send what is logged to the manager's log."""
@@ -78,16 +81,17 @@ class ManagerPipe:
             except (OSError, ValueError):
                 return
 
-    def _take(self, worker: Worker, message: protocol.Message) -> None:
-        if isinstance(message, protocol.Assignment):
-            worker.assign(message.pools)
-        elif isinstance(message, protocol.WorkerOptions):
-            worker.set_options(message.values)
-        elif isinstance(message, protocol.Command):
-            if message.name == protocol.COMMAND_STOP:
-                self.ended.set()
-            elif message.name == protocol.COMMAND_REFRESH:
-                worker.refresh()
+
+def _take(worker: Worker, message: protocol.Message, ended: asyncio.Event) -> None:
+    if isinstance(message, protocol.Assignment):
+        worker.assign(message.pools)
+    elif isinstance(message, protocol.WorkerOptions):
+        worker.set_options(message.values)
+    elif isinstance(message, protocol.Command):
+        if message.name == protocol.COMMAND_STOP:
+            ended.set()
+        elif message.name == protocol.COMMAND_REFRESH:
+            worker.refresh()
 
 
 class _PipeHandler(logging.Handler):

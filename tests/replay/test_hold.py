@@ -145,5 +145,8 @@ def test_the_first_reason_stays():
 
 def test_unheld_is_unsafe():
     assert WatchedLock(FakePool(), "o", "").confirmed_ms_ago() == float("inf")
-    with pytest.raises(NotReady):
-        hold_on(FakePool()).check()
+
+    async def body():
+        with pytest.raises(NotReady):
+            hold_on(FakePool()).check()
+    run(body())

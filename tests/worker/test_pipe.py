@@ -125,11 +125,11 @@ def served(ends, *lines):
     worker = FakeWorker()
 
     async def body():
-        ends.pipe.start_reading(worker)
+        ended = ends.pipe.start_reading(worker)
         for line in lines:
             ends.to_worker.write(line)
         ends.close()
-        await asyncio.wait_for(ends.pipe.ended.wait(), 10)
+        await asyncio.wait_for(ended.wait(), 10)
 
     asyncio.run(body())
     return worker.calls
@@ -155,11 +155,11 @@ def test_a_line_without_an_end_is_passed_over(ends, grace):
     worker = FakeWorker()
 
     async def body():
-        ends.pipe.start_reading(worker)
+        ended = ends.pipe.start_reading(worker)
         written.start()
         await asyncio.get_running_loop().run_in_executor(None, written.join)
         ends.close()
-        await asyncio.wait_for(ends.pipe.ended.wait(), 10)
+        await asyncio.wait_for(ended.wait(), 10)
 
     asyncio.run(body())
     assert worker.calls == [("refresh",)]
@@ -173,9 +173,9 @@ def wait_for_the_end():
 
 def test_stop_ends_it(ends, grace):
     async def body():
-        ends.pipe.start_reading(FakeWorker())
+        ended = ends.pipe.start_reading(FakeWorker())
         ends.tell(Command("stop"))
-        await asyncio.wait_for(ends.pipe.ended.wait(), 10)
+        await asyncio.wait_for(ended.wait(), 10)
         assert grace == []
         ends.close()
         await asyncio.get_running_loop().run_in_executor(None, wait_for_the_end)

@@ -95,6 +95,13 @@ def replayer(local):
     return PoolReplayer(local, 2, "p", Budget(0), None, frozenset())
 
 
+def with_replayer(local, call):
+    """Make a replayer on a loop and return what `call`, a coroutine function, does with it."""
+    async def body():
+        return await call(replayer(local))
+    return asyncio.run(body())
+
+
 def local_site(peers=(PEER,), **more):
     local = FakeConnection("local")
     local.pool(2).omap_of[MIRRORING] = mirroring(uuid="uuid-of-a", peers=peers, **more)
@@ -106,7 +113,7 @@ class TestThePeer:
     def hello(self, remote_omap, known=None):
         local, remote = local_site(), FakeConnection("b")
         remote.pool(2).omap_of[MIRRORING] = remote_omap
-        link = asyncio.run(replayer(local)._say_hello(remote, 2, "uuid-of-a", known))
+        link = with_replayer(local, lambda one: one._say_hello(remote, 2, "uuid-of-a", known))
         assert remote.pool(2).pings == [("fsid-of-local", "uuid-of-a")]
         return link
 
@@ -189,11 +196,12 @@ def test_mirrored_namespaces(led, default, mode, found):
     local = local_site()
     local.pool(2).namespaces = ["ns", "never mirrored"]
     local.pool(2, "ns").omap_of[MIRRORING] = mirroring(mode)
-    assert asyncio.run(replayer(local)._mirrored_namespaces(default)) == found
+    assert with_replayer(local, lambda one: one._mirrored_namespaces(default)) == found
 
 
 def test_a_pool_without_namespaces(led):
-    assert asyncio.run(replayer(local_site())._mirrored_namespaces(MirrorMode.IMAGE)) == {""}
+    assert with_replayer(
+        local_site(), lambda one: one._mirrored_namespaces(MirrorMode.IMAGE)) == {""}
 
 
 class FakeReplayer:
@@ -209,7 +217,10 @@ class FakeNamespace:
 
 
 def test_counts(led):
-    one = replayer(local_site())
+    with_replayer(local_site(), check_counts)
+
+
+async def check_counts(one):
     one.namespaces = {"": FakeNamespace(
         status.failed("x"), status.stopped("remote image demoted"), status.starting()),
         "ns": FakeNamespace(status.starting())}
