@@ -10,6 +10,7 @@ from .admin import child, forced_promotion, peer_probe
 from .admin.services import Services, services
 from .admin.specs import ImageSpec
 from .admin.token import Token
+from .commands.deadline import Deadlines
 from .errors import MirrorError
 from .supervisor import launcher
 from .supervisor.supervisor import Supervisor
@@ -48,6 +49,7 @@ class Module(MgrModule):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.supervisor = Supervisor(self)
+        self.deadlines = Deadlines()
         self._wake = threading.Event()
         self._stopping = False
         self._ended = threading.Event()

@@ -7,29 +7,43 @@ from ..errors import DeadlineExceeded
 
 T = TypeVar("T")
 
+_HANGING = 32
 
-def within(seconds: float, what: str, function: Callable[[], T]) -> T:
-    """Return what `function` returns, or raise what it raises.
 
-    Raise DeadlineExceeded when it takes longer: then it goes on by itself, since nothing that
-    waits in librados can be called off.
-    """
-    results: List[T] = []
-    errors: List[BaseException] = []
+class Deadlines:
+    """Lets go of commands that take too long, and starts no more when too many of them hang."""
 
-    def work() -> None:
-        try:
-            results.append(function())
-        except BaseException as error:
-            errors.append(error)
+    def __init__(self) -> None:
+        self._slots = threading.BoundedSemaphore(_HANGING)
 
-    thread = threading.Thread(target=work, name=what, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if thread.is_alive():
-        raise DeadlineExceeded(
-            f"{what}: not done after {seconds:g} s and still going on; see `ceph health` for what "
-            "is slow and look again, or raise the module option command_seconds")
-    if errors:
-        raise errors[0]
-    return results[0]
+    def within(self, seconds: float, what: str, function: Callable[[], T]) -> T:
+        """Return what `function` returns, or raise what it raises.
+
+        Raise DeadlineExceeded when it takes longer: then it goes on by itself, since nothing that
+        waits in librados can be called off.
+        """
+        if not self._slots.acquire(blocking=False):
+            raise DeadlineExceeded(
+                f"{what}: not tried, since {_HANGING} commands before it are still going on; see "
+                "`ceph health` for what is slow")
+        results: List[T] = []
+        errors: List[BaseException] = []
+
+        def work() -> None:
+            try:
+                results.append(function())
+            except BaseException as error:
+                errors.append(error)
+            finally:
+                self._slots.release()
+
+        thread = threading.Thread(target=work, name=what, daemon=True)
+        thread.start()
+        thread.join(seconds)
+        if thread.is_alive():
+            raise DeadlineExceeded(
+                f"{what}: not done after {seconds:g} s and still going on; see `ceph health` for "
+                "what is slow and look again, or raise the module option command_seconds")
+        if errors:
+            raise errors[0]
+        return results[0]

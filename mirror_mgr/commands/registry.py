@@ -32,7 +32,7 @@ from ..admin.token import Token
 from ..errors import InvalidArgument, MirrorError
 from ..model import Outcome
 from ..supervisor.supervisor import Supervisor
-from .deadline import within
+from .deadline import Deadlines
 
 PREFIX = "rbd-mirror"
 
@@ -52,6 +52,7 @@ class Host(Protocol):
 
     log: logging.Logger
     supervisor: Supervisor
+    deadlines: Deadlines
 
     @property
     def rados(self) -> Any:
@@ -130,8 +131,8 @@ def run(command: Command, host: Host, given: Mapping[str, Any],
         inbuf: Optional[str]) -> Tuple[int, str, str]:
     """Carry a command out; return 0 or a negative errno, stdout and stderr.  Raise nothing."""
     try:
-        outcome = within(host.command_seconds(), command.prefix,
-                         lambda: _call(command, host, given, inbuf))
+        outcome = host.deadlines.within(host.command_seconds(), command.prefix,
+                                        lambda: _call(command, host, given, inbuf))
         failure = outcome.failure
         return (-failure.errno, outcome.text, failure.message) if failure else (0, outcome.text, "")
     except MirrorError as error:

@@ -6,14 +6,17 @@ from typing import Any, List, Optional, Tuple
 import pytest
 
 from mirror_mgr import commands
-from mirror_mgr.commands import registry
-from mirror_mgr.commands.deadline import within
+from mirror_mgr.commands import deadline, registry
+from mirror_mgr.commands.deadline import Deadlines
 from mirror_mgr.commands.registry import Argument, ImageText, PoolText, Text
 from mirror_mgr.errors import DeadlineExceeded, NotFound
 
 
 class Host:
     log = logging.getLogger("host")
+
+    def __init__(self) -> None:
+        self.deadlines = Deadlines()
 
     def command_seconds(self) -> float:
         return 5.0
@@ -124,13 +127,29 @@ def test_a_command_that_prints_nothing_special_has_no_json(made: List[registry.C
 def test_a_command_that_hangs_lets_its_user_go() -> None:
     release = threading.Event()
     with pytest.raises(DeadlineExceeded, match="command_seconds"):
-        within(0.01, "x", release.wait)
+        Deadlines().within(0.01, "x", release.wait)
     release.set()
+
+
+def test_no_more_are_started_when_too_many_hang(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deadline, "_HANGING", 2)
+    deadlines = deadline.Deadlines()
+    release = threading.Event()
+    for _ in range(2):
+        with pytest.raises(DeadlineExceeded, match="still going on; see"):
+            deadlines.within(0.0, "hanging", release.wait)
+    with pytest.raises(DeadlineExceeded, match="not tried"):
+        deadlines.within(5, "x", lambda: None)
+    release.set()
+    for thread in threading.enumerate():
+        if thread.name == "hanging":
+            thread.join(10)
+    deadlines.within(5, "x", lambda: None)
 
 
 def test_what_a_thread_raises_comes_back() -> None:
     with pytest.raises(KeyError):
-        within(5, "x", lambda: {}["a"])
+        Deadlines().within(5, "x", lambda: {}["a"])
 
 
 def test_every_command_has_a_help_and_a_fitting_permission() -> None:
