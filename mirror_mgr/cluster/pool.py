@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _OMAP_PAGE = 1024  # osd_max_omap_entries_per_request
 _SMALL_REPLY = 8192
+_CLOSE_SECONDS = 3.0
 
 # A python-rados watch that could not be closed is closed again when it is collected: by then its
 # ioctx is gone, and the process crashes.
@@ -46,11 +47,12 @@ class Watch:
             return float("inf")
 
     async def close(self) -> None:
-        """End the watch; one that is gone already, or whose site is, is no error."""
-        try:
-            await self._pool.connection.run(self._watch.close)
-        except MirrorError:
+        """End the watch; one that is gone already, or whose site does not answer, is no error."""
+        closing = asyncio.ensure_future(self._pool.connection.run(self._watch.close))
+        await asyncio.wait({closing}, timeout=_CLOSE_SECONDS)
+        if not closing.done() or closing.exception() is not None:
             _never_collected.append(self._watch)
+            closing.add_done_callback(lambda task: task.cancelled() or task.exception())
 
 
 class Pool:

@@ -4,7 +4,7 @@ Written before the data, they name a superset of what exists: an object that a m
 nonexistent reads as zeros, and a rollback deletes it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Dict, List, Optional, Sequence
 
 from ..wire.constants import ObjectState
@@ -12,6 +12,8 @@ from ..wire.object_map import ObjectMap, changed, merged, numbers
 
 _CLEAN_TO_EXISTS = bytes((0, 1, 2, 1)) + bytes(range(4, 256))
 _MARKED = bytes(1 if cell == ObjectState.EXISTS else 0 for cell in range(256))
+_CLEAN = bytes(cell == ObjectState.EXISTS_CLEAN for cell in range(256))
+_ABSENT = bytes(cell == ObjectState.NONEXISTENT for cell in range(256))
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,8 @@ class Segment:
 
     `objects` is how many the image has at that snapshot's `size`.  `touched` marks, one byte an
     object, which may differ from the segment before.  `remote_map` is the source's object map at
-    the snapshot, None where there is none to trust.
+    the snapshot, None where there is none to trust.  `suspected` marks what is in `touched` though
+    the source's maps call it unchanged.
     """
 
     remote_snap: int
@@ -29,6 +32,24 @@ class Segment:
     objects: int
     touched: bytes
     remote_map: Optional[ObjectMap]
+    suspected: bytes = b""
+
+    def suspecting(self, objects: bytes) -> "Segment":
+        """The same with these objects touched too."""
+        touched = merged([self.touched, objects])
+        suspected = _without(touched, self.touched)
+        return replace(self, touched=touched, suspected=suspected)
+
+    def confirmed(self, written: bytes, done: int) -> "Segment":
+        """The same without what was suspected, from object number `done` on, and not written."""
+        innocent = _without(self.suspected, written)
+        innocent = bytes(min(done, len(innocent))) + innocent[done:]
+        return replace(self, touched=_without(self.touched, innocent), suspected=b"")
+
+
+def _without(mask: bytes, other: bytes) -> bytes:
+    whole = int.from_bytes(mask, "little")
+    return (whole & ~int.from_bytes(other, "little")).to_bytes(len(mask), "little")
 
 
 def touched_by(base: Optional[ObjectMap], chain: Sequence[Optional[ObjectMap]],
@@ -46,6 +67,17 @@ def touched_by(base: Optional[ObjectMap], chain: Sequence[Optional[ObjectMap]],
         masks.append(changed(previous, current))
         previous = current
     return merged(masks).ljust(count, b"\0") if masks else bytes(count)
+
+
+def may_be_rolled_back(to: ObjectMap, later: ObjectMap) -> bool:
+    """Whether the image of the map `later` may have been rolled back to the snapshot of `to`.
+
+    A rollback gives the image that snapshot's map as it is (librbd, all releases), so what changed
+    in between counts as unchanged.  An object that is not in `to` can't be there unchanged then.
+    """
+    absent = to.resized(len(later)).cells.translate(_ABSENT)
+    clean = later.cells.translate(_CLEAN)
+    return not int.from_bytes(absent, "big") & int.from_bytes(clean, "big")
 
 
 def marked_in(object_map: ObjectMap) -> bytes:

@@ -14,7 +14,8 @@ from . import state as copied_state
 from .budget import Budget
 from .hold import Hold
 from .image import Copy, Image
-from .maps import Segment, head_after, head_before, local_maps, marked_in, touched_by
+from .maps import (Segment, head_after, head_before, local_maps, marked_in, may_be_rolled_back,
+                   touched_by)
 from .objects import ListSnaps, ObjectCopier, Progress, Source, Statistics, copy_all
 from .scan import Link, Sync, made_by_us, mirror, snapshot_name
 
@@ -261,6 +262,7 @@ class SnapshotSync:
             previous_id, previous = snapshot.id, maps[snapshot.id]
         if self.sync.dirty:
             await self._suspect_all_written(count)
+        await self._suspect_rolled_back(maps, count)
 
     async def _load_maps(self) -> Tuple[Optional[ObjectMap], Dict[int, Optional[ObjectMap]]]:
         """The map before the first segment, and those of the primary's snapshots in the sync."""
@@ -282,6 +284,35 @@ class SnapshotSync:
             self._base_map = ObjectMap.filled(count, ObjectState.EXISTS)
             return None
         return self._base_map
+
+    async def _suspect_rolled_back(self, maps: Dict[int, Optional[ObjectMap]], count: int) -> None:
+        """The primary's maps do not tell what a rollback to a user snapshot changed.
+
+        Those are objects that had changed since that snapshot.
+        """
+        carried = await self._changed_since_rollback_point(maps, count)
+        for index, segment in enumerate(self._segments):
+            self._segments[index] = segment.suspecting(carried)
+            carried = self._segments[index].touched
+
+    async def _changed_since_rollback_point(self, maps: Dict[int, Optional[ObjectMap]],
+                                            count: int) -> bytes:
+        """What changed here since the oldest user snapshot that may have been rolled back to."""
+        base = self.sync.base
+        points = [s for s in self.local.user_snapshots if base is not None and s.id < base.id]
+        if base is None or not points:
+            return bytes(count)
+        span = [s.id for s in self.local.snapshots if points[0].id <= s.id <= base.id]
+        ours = dict(zip(span, await asyncio.gather(*(
+            self.copy.load_map(self.local, snap_id) for snap_id in span))))
+        for point in points:
+            own = ours[point.id]
+            if own is None or any(theirs is not None and may_be_rolled_back(own, theirs)
+                                  for theirs in maps.values()):
+                later = [ours[snap_id] for snap_id in span if snap_id > point.id]
+                return merged(b"\1" * count if one is None else marked_in(one)
+                              for one in later).ljust(count, b"\0")
+        return bytes(count)
 
     async def _suspect_all_written(self, count: int) -> None:
         """An attempt at a snapshot that is gone since may have written more than the maps tell."""
@@ -309,7 +340,7 @@ class SnapshotSync:
             return False
         copier = await self._copy_held(touched)
         await self._check_source()
-        await self._save_maps_after(copier.seen)
+        await self._save_maps_after(copier)
         return True
 
     async def _save_maps_before(self) -> None:
@@ -323,11 +354,14 @@ class SnapshotSync:
         if count != len(self._base_map) or any(b"\1" in s.touched for s in self._segments):
             await self.copy.save_map(head_before(self._base_map, self._segments, count))
 
-    async def _save_maps_after(self, seen: Dict[int, bytearray]) -> None:
+    async def _save_maps_after(self, copier: ObjectCopier) -> None:
         if not self._has_maps:
             return
-        maps = self._local_maps({index: bytes(cells) for index, cells in seen.items()})
-        if seen:
+        done = mirror(self.sync.resume).last_copied_object_number if self.sync.resume else 0
+        for index, written in copier.written.items():
+            self._segments[index] = self._segments[index].confirmed(bytes(written), done)
+        maps = self._local_maps({index: bytes(cells) for index, cells in copier.seen.items()})
+        if copier.seen or copier.written:
             await asyncio.gather(*(
                 self.copy.save_map(one, segment.local_snap)
                 for one, segment in zip(maps, self._segments)))

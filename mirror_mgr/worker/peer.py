@@ -21,8 +21,8 @@ log = logging.getLogger(__name__)
 # The other site may be dead: no call may wait for it for ever.
 _DEADLINES = {
     "client_mount_timeout": "10",
-    "rados_mon_op_timeout": "20",
-    "rados_osd_op_timeout": "30",
+    "rados_mon_op_timeout": "15",
+    "rados_osd_op_timeout": "15",
 }
 
 

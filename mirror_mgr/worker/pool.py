@@ -195,6 +195,10 @@ class PoolReplayer:
             await peers.credentials(self._local, self.pool_id, peer), self.name)
         try:
             await self._replay_from(site, peer, mirroring.mirror_uuid)
+        except MirrorError as error:
+            # Said before the clean-up, which takes its time when the site is dead.
+            self._complain(str(error))
+            raise
         finally:
             await self._close_namespaces()
             # A dead site takes its time to be let go of: nobody waits for that.
