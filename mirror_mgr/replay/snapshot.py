@@ -14,8 +14,15 @@ from . import state as copied_state
 from .budget import Budget
 from .hold import Hold
 from .image import Copy, Image
-from .maps import (Segment, head_after, head_before, local_maps, marked_in, may_be_rolled_back,
-                   touched_by)
+from .maps import (
+    Segment,
+    head_after,
+    head_before,
+    local_maps,
+    marked_in,
+    may_be_rolled_back,
+    touched_by,
+)
 from .objects import ListSnaps, ObjectCopier, Progress, Source, Statistics, copy_all
 from .scan import Link, Sync, made_by_us, mirror, snapshot_name
 
