@@ -8,7 +8,7 @@ from typing import Callable, Optional
 
 from ..cluster.pool import Pool, Watch
 from ..errors import Busy, Fenced, MalformedData, MirrorError, NotFound, NotReady
-from ..replay import create, scan, unlink
+from ..replay import create, scan, trash, unlink
 from ..replay.image import Copy, Image
 from ..replay.snapshot import Means, SnapshotSync
 from ..wire import cls_rbd
@@ -80,6 +80,11 @@ class ImageReplayer:
         self._synced_to: Optional[int] = None
         self._only_remote = False
 
+    @property
+    def copy_id(self) -> Optional[str]:
+        """The id of the local image, None while there is none."""
+        return self._copy.id if self._copy else None
+
     def wake(self) -> None:
         """Look at the image again soon."""
         self._only_remote = False
@@ -146,6 +151,9 @@ class ImageReplayer:
             if only_remote and self._has_nothing_new(remote):
                 return False
             local = await self._local_header()
+        if local is not None and self._is_resync_wanted(local, remote):
+            await self._drop_copy()
+            return True
         plan = scan.plan(self.mirrored.global_id, local, remote, self._link)
         await self._clean_up(plan, local, remote)
         action = plan.action
@@ -198,6 +206,24 @@ class ImageReplayer:
                 pass
         return cls_rbd.decode_dir_get_name(await self._source.pool.call(
             DIRECTORY, cls_rbd.dir_get_name(self._source.id)))
+
+    def _is_resync_wanted(self, local: ImageHeader, remote: ImageHeader) -> bool:
+        """Whether `rbd mirror image resync` was asked for and there is a primary to copy anew from.
+
+        Without one the copy may be the last good one: it is kept.
+        """
+        asked = b"resync_requested" in local.metadata.get(
+            f".rbd_mirror.{self._link.local_uuid}", b"")
+        return (asked and bool(local.features & Feature.NON_PRIMARY)
+                and not remote.features & Feature.NON_PRIMARY
+                and any(scan.mirror(s).complete for s in remote.mirror_snapshots))
+
+    async def _drop_copy(self) -> None:
+        assert self._copy is not None
+        self._tell(status.stopped("resync requested"))
+        await trash.move_to_trash(self._copy, self.name, self.mirrored.global_id, 0)
+        self._copy = None
+        self._created = False
 
     async def _clean_up(self, plan: scan.Plan, local: Optional[ImageHeader],
                         remote: ImageHeader) -> None:

@@ -9,12 +9,14 @@ from typing import Callable, Dict, FrozenSet, List, Optional, Set, Tuple
 from ..cluster.connection import Connection
 from ..cluster.pool import Pool
 from ..errors import Fenced, MirrorError, NotFound, NotReady
+from ..replay import trash
 from ..replay.budget import Budget
+from ..replay.image import Copy
 from ..replay.scan import Link
 from ..replay.snapshot import Means
 from ..wire import cls_rbd
 from ..wire.constants import ImageMode, MirrorImageState, MirrorMode, PeerDirection, StatusState
-from ..wire.header import MIRRORING, NAMESPACES
+from ..wire.header import DIRECTORY, MIRRORING, NAMESPACES
 from ..wire.mirror import MirrorPeer, MirrorPool
 from . import peer as peers
 from .image import Gates, ImageReplayer, Mirrored
@@ -61,6 +63,7 @@ class NamespaceReplayer:
         self._means = means
         self._gates = gates
         self._ended = ended
+        self._sweeping: Optional["asyncio.Task[None]"] = None
         self.boards = (StatusBoard(local, "", news), StatusBoard(remote, link.local_uuid, news))
         self._tasks = [asyncio.ensure_future(board.run()) for board in self.boards]
         for task in self._tasks:
@@ -74,13 +77,39 @@ class NamespaceReplayer:
         self.local_count, self.remote_count = len(local.images), len(remote.images)
         for global_id, running in list(self.images.items()):
             mirrored = wanted.get(global_id)
-            if mirrored is None or not _same(running.replayer.mirrored, mirrored):
+            if mirrored is None or not _same(running.replayer, mirrored):
                 await self._end(global_id)
             else:
                 running.replayer.wake_if_stopped()
         for global_id, mirrored in wanted.items():
             if global_id not in self.images:
                 self._start(mirrored)
+        for image_id, global_id in orphaned(local, remote).items():
+            await self._remove_orphan(image_id, global_id)
+        self._sweep()
+
+    async def _remove_orphan(self, image_id: str, global_id: str) -> None:
+        """The copy of an image that was removed, or is mirrored no more, goes as well."""
+        copy = Copy(self._local.fork(), image_id)
+        try:
+            header = await copy.header()
+            if header is None or not trash.is_copy_of(header, self._link.remote_uuid):
+                return
+            name = cls_rbd.decode_dir_get_name(await self._local.call(
+                DIRECTORY, cls_rbd.dir_get_name(image_id)))
+            log.info("image %s (%s): its primary is mirrored no more: into the trash",
+                     name, global_id)
+            await trash.move_to_trash(copy, name, global_id,
+                                      trash.delay_seconds(self._local.connection))
+        except NotFound as error:
+            log.warning("image %s: %s", global_id, error)
+        finally:
+            copy.pool.close()
+
+    def _sweep(self) -> None:
+        if self._sweeping is None or self._sweeping.done():
+            self._sweeping = asyncio.ensure_future(trash.sweep(self._local))
+            self._sweeping.add_done_callback(self._ended)
 
     def _start(self, mirrored: Mirrored) -> None:
         replayer = ImageReplayer(self._local, self._remote, self._link, self._means, mirrored,
@@ -102,6 +131,8 @@ class NamespaceReplayer:
 
     async def close(self) -> None:
         tasks = [running.task for running in self.images.values()] + self._tasks
+        if self._sweeping is not None:
+            tasks.append(self._sweeping)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -123,10 +154,23 @@ def pair_up(local: MirrorPool, remote: MirrorPool) -> List[Mirrored]:
     return found
 
 
-def _same(running: Mirrored, wanted: Mirrored) -> bool:
-    """Whether the replayer that runs is for these images; it may have made the copy itself."""
-    return (running.remote_id == wanted.remote_id
-            and running.local_id in (None, wanted.local_id))
+def _same(running: ImageReplayer, wanted: Mirrored) -> bool:
+    """Whether the replayer that runs is for these images; it may just have made the copy."""
+    return (running.mirrored.remote_id == wanted.remote_id
+            and running.copy_id in (None, wanted.local_id))
+
+
+def orphaned(local: MirrorPool, remote: MirrorPool) -> Dict[str, str]:
+    """Copies whose primary is mirrored no more: local image ids with their global ids.
+
+    None where the other pool's mirroring is off as a whole: that says nothing of its images.
+    """
+    if remote.mode == MirrorMode.DISABLED:
+        return {}
+    known = {image.global_id for image in remote.images.values()}
+    return {image_id: image.global_id for image_id, image in local.images.items()
+            if image.mode == ImageMode.SNAPSHOT and image.global_id not in known
+            and image.state in (MirrorImageState.ENABLED, MirrorImageState.DISABLING)}
 
 
 class PoolReplayer:

@@ -1,0 +1,127 @@
+"""Removes copies: into the trash first, as the C++ daemon does, and from there for good.
+
+An image in the trash no longer counts as mirrored, and `rbd trash ls` shows it until
+`rbd_mirroring_delete_delay` seconds have passed.
+"""
+
+import asyncio
+import logging
+import time
+from typing import Iterator, List
+
+from ..cluster.connection import Connection
+from ..cluster.operation import Operation
+from ..cluster.pool import Pool
+from ..errors import AlreadyExists, Busy, NotFound, NotReady
+from ..wire import cls_rbd
+from ..wire.constants import Feature, ImageMode, MirrorImageState, TrashSource
+from ..wire.header import (
+    DIRECTORY,
+    MIRRORING,
+    TRASH,
+    ImageHeader,
+    header_oid,
+    id_oid,
+    object_map_oid,
+)
+from ..wire.mirror import MirrorImage
+from ..wire.trash import TrashEntry
+from .image import Copy
+from .scan import mirror
+
+log = logging.getLogger(__name__)
+
+_LANES = 16
+_SECOND = 10**9
+
+
+def is_copy_of(header: ImageHeader, remote_uuid: str) -> bool:
+    """Whether an image is nothing but a copy of one of that pool.
+
+    Not one that was promoted here, nor one whose primary is another.
+    """
+    if not header.features & Feature.NON_PRIMARY or not header.mirror_snapshots:
+        return False
+    newest = mirror(header.mirror_snapshots[-1])
+    return newest.is_non_primary and newest.primary_mirror_uuid == remote_uuid
+
+
+def delay_seconds(connection: Connection) -> int:
+    """How long a removed copy stays in the trash of this site."""
+    return int(connection.conf_get("rbd_mirroring_delete_delay") or 0)
+
+
+async def move_to_trash(copy: Copy, name: str, global_id: str, delay_seconds: int) -> None:
+    """End the mirroring of a copy and put it into the trash.  May be repeated."""
+    pool = copy.pool
+    mirrored = MirrorImage(global_id, MirrorImageState.DISABLING, ImageMode.SNAPSHOT)
+    await pool.call(MIRRORING, cls_rbd.mirror_image_set(copy.id, mirrored))
+    now = time.time_ns()
+    entry = TrashEntry(TrashSource.MIRRORING, name, now, now + delay_seconds * _SECOND)
+    await pool.operate(TRASH, Operation().create())
+    try:
+        await pool.call(TRASH, cls_rbd.trash_add(copy.id, entry))
+    except AlreadyExists:
+        pass
+    await pool.remove(id_oid(name))
+    try:
+        await pool.call(DIRECTORY, cls_rbd.dir_remove_image(name, copy.id))
+    except NotFound:
+        pass
+    await pool.call(MIRRORING, cls_rbd.mirror_image_remove(copy.id))
+
+
+async def sweep(pool: Pool) -> None:
+    """Remove for good what mirroring put into the trash and whose time is over.
+
+    What can't go yet, as clones hang on it, stays for a later sweep.
+    """
+    try:
+        entries = cls_rbd.decode_trash_list(await pool.call(TRASH, cls_rbd.trash_list(), 1 << 20))
+    except NotFound:
+        return
+    for image_id, entry in entries.items():
+        if entry.source == TrashSource.MIRRORING and entry.deferment_end_ns <= time.time_ns():
+            try:
+                await _purge(pool, image_id)
+                log.info("image %s (id %s): removed from the trash", entry.name, image_id)
+            except (Busy, NotReady) as error:
+                log.info("image %s (id %s): stays in the trash: %s", entry.name, image_id, error)
+
+
+async def _purge(pool: Pool, image_id: str) -> None:
+    copy = Copy(pool.fork(), image_id)
+    try:
+        header = await copy.header()
+        if header is not None:
+            if not header.features & Feature.NON_PRIMARY:
+                raise NotReady("it is no copy any more")
+            if any(snapshot.child_count for snapshot in header.snapshots):
+                raise Busy("it has clones")
+            for snapshot in header.snapshots:
+                await copy.remove_snapshot(header, snapshot, merged=True)
+            await _remove_data(copy, header)
+            await pool.remove(object_map_oid(image_id))
+            await pool.remove(header_oid(image_id))
+        await pool.call(TRASH, cls_rbd.trash_remove(image_id))
+    finally:
+        copy.pool.close()
+
+
+async def _remove_data(copy: Copy, header: ImageHeader) -> None:
+    data = copy.data_pool(header)
+    waiting: Iterator[int] = iter(range(header.max_object_count))
+
+    async def lane() -> None:
+        for number in waiting:
+            await data.remove(header.data_object(number))
+
+    lanes: List["asyncio.Task[None]"] = [asyncio.ensure_future(lane()) for _ in range(_LANES)]
+    try:
+        await asyncio.gather(*lanes)
+    finally:
+        for task in lanes:
+            task.cancel()
+        await asyncio.gather(*lanes, return_exceptions=True)
+
+
