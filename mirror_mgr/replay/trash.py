@@ -7,7 +7,7 @@ An image in the trash no longer counts as mirrored, and `rbd trash ls` shows it 
 import asyncio
 import logging
 import time
-from typing import Iterator, List
+from typing import Iterator, List, Mapping
 
 from ..cluster.connection import Connection
 from ..cluster.operation import Operation
@@ -52,10 +52,8 @@ def delay_seconds(connection: Connection) -> int:
 
 
 async def move_to_trash(copy: Copy, name: str, global_id: str, delay_seconds: int) -> None:
-    """End the mirroring of a copy and put it into the trash.  May be repeated."""
+    """Put a copy into the trash and end its mirroring.  May be repeated."""
     pool = copy.pool
-    mirrored = MirrorImage(global_id, MirrorImageState.DISABLING, ImageMode.SNAPSHOT)
-    await pool.call(MIRRORING, cls_rbd.mirror_image_set(copy.id, mirrored))
     now = time.time_ns()
     entry = TrashEntry(TrashSource.MIRRORING, name, now, now + delay_seconds * _SECOND)
     await pool.operate(TRASH, Operation().create())
@@ -63,30 +61,43 @@ async def move_to_trash(copy: Copy, name: str, global_id: str, delay_seconds: in
         await pool.call(TRASH, cls_rbd.trash_add(copy.id, entry))
     except AlreadyExists:
         pass
-    await pool.remove(id_oid(name))
-    try:
-        await pool.call(DIRECTORY, cls_rbd.dir_remove_image(name, copy.id))
-    except NotFound:
-        pass
-    await pool.call(MIRRORING, cls_rbd.mirror_image_remove(copy.id))
+    await _leave_mirroring(pool, copy.id, name, global_id)
 
 
-async def sweep(pool: Pool) -> None:
+async def sweep(pool: Pool, mirrored: Mapping[str, MirrorImage]) -> None:
     """Remove for good what mirroring put into the trash and whose time is over.
 
-    What can't go yet, as clones hang on it, stays for a later sweep.
+    `mirrored` are the images that the pool mirrors, by id.  What can't go yet, as clones hang on
+    it, stays for a later sweep.
     """
     try:
         entries = cls_rbd.decode_trash_list(await pool.call(TRASH, cls_rbd.trash_list(), 1 << 20))
     except NotFound:
         return
     for image_id, entry in entries.items():
-        if entry.source == TrashSource.MIRRORING and entry.deferment_end_ns <= time.time_ns():
-            try:
-                await _purge(pool, image_id)
-                log.info("image %s (id %s): removed from the trash", entry.name, image_id)
-            except (Busy, NotReady) as error:
-                log.info("image %s (id %s): stays in the trash: %s", entry.name, image_id, error)
+        if entry.source != TrashSource.MIRRORING or entry.deferment_end_ns > time.time_ns():
+            continue
+        image = mirrored.get(image_id)
+        if image is not None and image.state != MirrorImageState.DISABLING:
+            continue
+        try:
+            if image is not None:
+                await _leave_mirroring(pool, image_id, entry.name, image.global_id)
+            await _purge(pool, image_id)
+            log.info("image %s (id %s): removed from the trash", entry.name, image_id)
+        except (Busy, NotReady) as error:
+            log.info("image %s (id %s): stays in the trash: %s", entry.name, image_id, error)
+
+
+async def _leave_mirroring(pool: Pool, image_id: str, name: str, global_id: str) -> None:
+    await pool.call(MIRRORING, cls_rbd.mirror_image_set(image_id, MirrorImage(
+        global_id, MirrorImageState.DISABLING, ImageMode.SNAPSHOT)))
+    await pool.remove(id_oid(name))
+    try:
+        await pool.call(DIRECTORY, cls_rbd.dir_remove_image(name, image_id))
+    except NotFound:
+        pass
+    await pool.call(MIRRORING, cls_rbd.mirror_image_remove(image_id))
 
 
 async def _purge(pool: Pool, image_id: str) -> None:

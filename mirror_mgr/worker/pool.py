@@ -86,7 +86,7 @@ class NamespaceReplayer:
                 self._start(mirrored)
         for image_id, global_id in orphaned(local, remote).items():
             await self._remove_orphan(image_id, global_id)
-        self._sweep()
+        self._sweep(local)
 
     async def _remove_orphan(self, image_id: str, global_id: str) -> None:
         """The copy of an image that was removed, or is mirrored no more, goes as well."""
@@ -106,9 +106,9 @@ class NamespaceReplayer:
         finally:
             copy.pool.close()
 
-    def _sweep(self) -> None:
+    def _sweep(self, local: MirrorPool) -> None:
         if self._sweeping is None or self._sweeping.done():
-            self._sweeping = asyncio.ensure_future(trash.sweep(self._local))
+            self._sweeping = asyncio.ensure_future(trash.sweep(self._local, local.images))
             self._sweeping.add_done_callback(self._ended)
 
     def _start(self, mirrored: Mirrored) -> None:
@@ -164,13 +164,14 @@ def orphaned(local: MirrorPool, remote: MirrorPool) -> Dict[str, str]:
     """Copies whose primary is mirrored no more: local image ids with their global ids.
 
     None where the other pool's mirroring is off as a whole: that says nothing of its images.
+    Those that are being disabled already are not ours to go on with.
     """
     if remote.mode == MirrorMode.DISABLED:
         return {}
     known = {image.global_id for image in remote.images.values()}
     return {image_id: image.global_id for image_id, image in local.images.items()
             if image.mode == ImageMode.SNAPSHOT and image.global_id not in known
-            and image.state in (MirrorImageState.ENABLED, MirrorImageState.DISABLING)}
+            and image.state == MirrorImageState.ENABLED}
 
 
 class PoolReplayer:

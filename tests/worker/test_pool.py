@@ -1,6 +1,7 @@
 """Which images of a pool are replayed, and how a pool lives through its peer's troubles."""
 
 import asyncio
+from types import SimpleNamespace
 
 import pytest
 
@@ -19,7 +20,7 @@ from mirror_mgr.wire.mirror import MirrorPeer, MirrorPool
 from mirror_mgr.worker import pool as pool_module
 from mirror_mgr.worker import status
 from mirror_mgr.worker.image import Mirrored
-from mirror_mgr.worker.pool import PoolReplayer, Replaying, pair_up, read_mirroring
+from mirror_mgr.worker.pool import PoolReplayer, Replaying, orphaned, pair_up, read_mirroring
 from tests.virtual_time import run
 from tests.worker.sites import PEER, FakeConnection, FakePool, mirrored, mirroring
 
@@ -68,7 +69,26 @@ class TestPairs:
         (("g", "r", "l"), ("g", "r2", "l"), False),
     ])
     def test_which_replayer_goes_on(self, running, wanted, same):
-        assert pool_module._same(Mirrored(*running, None), Mirrored(*wanted, None)) is same
+        replayer = SimpleNamespace(mirrored=Mirrored(*running, None), copy_id=running[2])
+        assert pool_module._same(replayer, Mirrored(*wanted, None)) is same
+
+
+class TestOrphans:
+    def test_a_copy_whose_primary_is_mirrored_no_more(self):
+        remote = MirrorPool(mode=MirrorMode.IMAGE, images={"r": mirrored("other")})
+        assert orphaned(pool_of(l=mirrored("g")), remote) == {"l": "g"}
+
+    def test_not_where_the_other_pool_is_not_mirrored_at_all(self):
+        assert orphaned(pool_of(l=mirrored("g")), MirrorPool()) == {}
+
+    @pytest.mark.parametrize("image", [
+        mirrored("g", mode=ImageMode.JOURNAL), mirrored("g", DISABLING), mirrored("g", DISABLED)])
+    def test_not_what_is_something_else_here(self, image):
+        assert orphaned(pool_of(l=image), MirrorPool(mode=MirrorMode.IMAGE)) == {}
+
+    def test_not_while_the_primary_is_being_disabled(self):
+        remote = MirrorPool(mode=MirrorMode.IMAGE, images={"r": mirrored("g", DISABLING)})
+        assert orphaned(pool_of(l=mirrored("g")), remote) == {}
 
 
 def test_a_pool_that_was_never_mirrored():

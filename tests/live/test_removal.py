@@ -1,0 +1,70 @@
+"""A copy goes when its primary does, and is made anew when an administrator asks for that."""
+
+import random
+from typing import Iterator
+
+import pytest
+
+from qa.leftovers import leftovers
+from qa.rounds import LAYOUTS, Rounds
+from qa.sites import Site
+from qa.waiting import wait_for
+
+
+@pytest.fixture
+def rounds(site_a: Site, site_b: Site, pool: str) -> Iterator[Rounds]:
+    rounds = Rounds(site_a, site_b, pool, "image", LAYOUTS[0], random.Random(7))
+    rounds.create()
+    with rounds.image(site_a) as image:
+        image.create_snap("kept")
+        image.protect_snap("kept")
+    rounds.wait_copied(rounds.snapshot())
+    yield rounds
+    rounds.close()
+
+
+def image_id(site: Site, pool: str) -> str:
+    return str(site.rbd_json("info", f"{pool}/image")["id"])
+
+
+def gone(site: Site, pool: str) -> bool:
+    return not site.rbd_json("ls", pool) and not site.rbd_json("trash", "ls", "--all", pool)
+
+
+def test_disabling_at_the_primary_removes_the_copy(
+        rounds: Rounds, site_a: Site, site_b: Site, pool: str) -> None:
+    site_a.ceph("rbd-mirror", "image", "disable", rounds.spec)
+    wait_for(lambda: gone(site_b, pool), 40, rounds.describe)
+    wait_for(lambda: not leftovers(site_b, pool, ""), 20, lambda: str(leftovers(site_b, pool, "")))
+    assert site_a.rbd_json("ls", pool) == ["image"]
+
+
+def test_enabling_again_makes_a_new_copy(
+        rounds: Rounds, site_a: Site, site_b: Site, pool: str) -> None:
+    site_a.ceph("rbd-mirror", "image", "disable", rounds.spec)
+    wait_for(lambda: gone(site_b, pool), 40, rounds.describe)
+    site_a.ceph("rbd-mirror", "image", "enable", rounds.spec, "snapshot")
+    rounds.wait_copied(rounds.newest_primary_snapshot())
+    rounds.compare()
+
+
+def test_a_promoted_copy_is_kept(
+        rounds: Rounds, site_a: Site, site_b: Site, pool: str) -> None:
+    site_b.rbd("mirror", "image", "promote", "--force", rounds.spec)
+    site_a.ceph("rbd-mirror", "image", "disable", rounds.spec)
+    other = f"{pool}/other"
+    site_a.rbd("create", "--size", "4M", other)
+    site_a.ceph("rbd-mirror", "image", "enable", other, "snapshot")
+    # Once this one is here, the worker has seen that the other's primary is gone.
+    wait_for(lambda: "other" in site_b.rbd_json("ls", pool), 40, rounds.describe)
+    assert "image" in site_b.rbd_json("ls", pool)
+
+
+def test_a_resync_copies_anew(
+        rounds: Rounds, site_a: Site, site_b: Site, pool: str) -> None:
+    old = image_id(site_b, pool)
+    site_b.rbd("mirror", "image", "resync", rounds.spec)
+    wait_for(lambda: site_b.rbd_json("ls", pool) == ["image"] and image_id(site_b, pool) != old,
+             60, rounds.describe)
+    rounds.wait_copied(rounds.newest_primary_snapshot())
+    rounds.compare()
