@@ -6,11 +6,13 @@ import os
 import time
 from typing import Any, Awaitable, Callable, Dict, FrozenSet, List, Mapping, Optional, Set, Tuple
 
+from .. import __version__
 from ..cluster.connection import Connection
-from ..errors import Fenced, MirrorError
+from ..errors import Fenced, MirrorError, NotFound
 from ..replay.budget import Budget
 from ..wire.constants import MirrorMode, StatusState
 from . import memory, protocol
+from .admin_socket import Command
 from .image import Gates, ImageReplayer
 from .pool import PoolReplayer, read_mirroring
 from .service import ServiceEntry, client_id
@@ -172,6 +174,30 @@ class Worker:
                 if other is task:
                     del self._pools[pool_id]
         self._news.set()
+
+    # --- what an administrator asks the process itself ------------------------------------------
+
+    def admin_commands(self) -> Dict[str, Command]:
+        """What the worker answers on its admin socket."""
+        return {
+            "version": Command("show the version", lambda asked: {"version": __version__}),
+            "perf dump": Command("show counters", lambda asked: {
+                "rbd_mirror": self._counters([pool for pool, _ in self._pools.values()])}),
+            "rbd mirror status": Command(
+                "show the status of all pools and images, or of one pool",
+                lambda asked: self._status(asked.get("pool")), argument="pool"),
+        }
+
+    def _status(self, wanted: Optional[str]) -> Dict[str, Any]:
+        pools = [pool for pool, _ in self._pools.values() if wanted in (None, pool.name)]
+        if wanted is not None and not pools:
+            raise NotFound(f"pool {wanted!r} is not replayed here")
+        return {"pool_replayers": [{
+            "pool": pool.name, "leader": pool.leader.leading, "peer_error": pool.peer_error,
+            "image_replayers": [{
+                "name": report.spec, "global_id": report.global_id, "state": report.state,
+                "reason": report.reason} for report in image_reports(pool)],
+        } for pool in pools]}
 
     # --- what the manager is told -----------------------------------------------------------------
 
