@@ -1,15 +1,16 @@
 """RADOS pools in memory, with the OSD's rules about snapshots.
 
 Whoever reads this against Ceph (release 16): ``PrimaryLogPG`` is what :meth:`FakeRados.operate`
-(``make_writeable``, ``_delete_oid``), :meth:`FakeRados.content` (``find_object_context``) and
-:meth:`FakeRados.remove_snapshot` (``trim_object``) are after.  An overlap is a mask of one byte a
-byte, as objects here are small.
+(``make_writeable``, ``_delete_oid``, ``_rollback_to``), :meth:`FakeRados.content`
+(``find_object_context``) and :meth:`FakeRados.remove_snapshot` (``trim_object``) are after; that
+they are true, tests/live/test_fake_rados.py proves.  An overlap is a mask of one byte a byte, as
+objects here are small.
 """
 
 import asyncio
 import random
 from dataclasses import dataclass, field
-from typing import Any, Dict, Iterable, List, Optional, Sequence, Set, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Set, Tuple
 
 from mirror_mgr.cluster import operation as product
 from mirror_mgr.cluster.operation import Operation
@@ -18,6 +19,7 @@ from mirror_mgr.wire.constants import NOSNAP
 from mirror_mgr.wire.snapset import Clone, Snapset
 
 Step = Tuple[Any, ...]
+Ranges = List[Tuple[int, int]]
 
 
 class Killed(Exception):
@@ -73,6 +75,22 @@ class FakeObject:
         return FakeObject(None if self.head is None else bytearray(self.head), self.seq, [
             FakeClone(c.id, list(c.snaps), c.data, bytearray(c.overlap)) for c in self.clones])
 
+    def content(self, snap_id: Optional[int] = None) -> Optional[bytes]:
+        clone = self.clone_of(snap_id)
+        if clone is not None:
+            return clone.data
+        shows_head = snap_id is None or snap_id > self.seq
+        return bytes(self.head) if shows_head and self.head is not None else None
+
+    def clone_of(self, snap_id: Optional[int]) -> Optional[FakeClone]:
+        """The clone that a snapshot shows; None where it shows the head or nothing."""
+        if snap_id is None or snap_id > self.seq:
+            return None
+        for clone in self.clones:
+            if clone.id >= snap_id:
+                return clone if snap_id in clone.snaps else None
+        return None
+
 
 class FakeRados:
     """One pool.  It dies, for its only client, once `lives` further writes are done.
@@ -98,14 +116,7 @@ class FakeRados:
     def content(self, oid: str, snap_id: Optional[int] = None) -> Optional[bytes]:
         """What a read finds, now or at a snapshot."""
         found = self.objects.get(oid)
-        if found is None:
-            return None
-        if snap_id is None or snap_id > found.seq:
-            return None if found.head is None else bytes(found.head)
-        for clone in found.clones:
-            if clone.id >= snap_id:
-                return clone.data if snap_id in clone.snaps else None
-        return None
+        return None if found is None else found.content(snap_id)
 
     def operate(self, oid: str, steps: Sequence[Step], context: Iterable[int] = ()) -> None:
         """Apply all steps to an object, or none; `context`: the snapshots that the client knows."""
@@ -113,10 +124,12 @@ class FakeRados:
             raise InvalidArgument("no flags to tell a read from a write")
         found = self.objects.get(oid, FakeObject()).copied()
         before = None if found.head is None else bytes(found.head)
-        modified = _run(found, steps)
+        ranges = [_STEPS[name](found, *arguments) for name, *arguments in steps]
+        if all(modified is None for modified in ranges):
+            return
         _keep_clone(found, before, [i for i in context if i not in self.removed])
-        if found.clones:
-            for start, end in modified:
+        for start, end in (extent for modified in ranges for extent in modified or ()):
+            if found.clones:
                 _clear(found.clones[-1].overlap, start, end)
         self._put(oid, found)
 
@@ -165,43 +178,75 @@ class FakeRados:
                 raise Killed()
 
 
-def _run(found: FakeObject, steps: Sequence[Step]) -> List[Tuple[int, int]]:
-    """Apply steps to the head; return the ranges that the OSD counts as modified."""
-    modified: List[Tuple[int, int]] = []
-    for name, *args in steps:
-        head = found.head
-        if name == "create":
-            if head is not None and args[0]:
-                raise AlreadyExists("object exists")
-            found.head = bytearray() if head is None else head
-        elif name == "write":
-            offset, data = args
-            head = bytearray() if head is None else head
-            head.extend(bytes(max(0, offset + len(data) - len(head))))
-            head[offset:offset + len(data)] = data
-            modified.append((offset, offset + len(data)))
-            found.head = head
-        elif name == "remove":
-            if head is None:
-                raise NotFound("no such object")
-            modified.append((0, len(head)))
-            found.head = None
-        elif head is None:
-            continue  # zero and truncate create no object
-        elif name == "zero":
-            offset, length = args
-            assert length > 0, "the OSD aborts"
-            end = min(len(head), offset + length)  # a zero does not make an object longer
-            head[offset:end] = bytes(max(0, end - offset))
-            modified.append((offset, offset + length))
-        elif name == "truncate":
-            [size] = args
-            if size < len(head):
-                modified.append((size, len(head)))
-            found.head = head[:size].ljust(size, b"\0")
-        else:
-            raise AssertionError(name)
-    return modified
+# Each step changes the head and returns the ranges that the OSD counts as modified, or None where
+# it leaves the object alone.
+
+def _create(found: FakeObject, exclusive: bool) -> Optional[Ranges]:
+    if found.head is not None and exclusive:
+        raise AlreadyExists("object exists")
+    found.head = bytearray() if found.head is None else found.head
+    return []
+
+
+def _write(found: FakeObject, offset: int, data: bytes) -> Optional[Ranges]:
+    head = bytearray() if found.head is None else found.head
+    head.extend(bytes(max(0, offset + len(data) - len(head))))
+    head[offset:offset + len(data)] = data
+    found.head = head
+    return [(offset, offset + len(data))]
+
+
+def _zero(found: FakeObject, offset: int, length: int) -> Optional[Ranges]:
+    assert length > 0, "the OSD aborts"
+    if found.head is None or offset >= len(found.head):
+        return None
+    if offset + length >= len(found.head):
+        return _truncate(found, offset)
+    found.head[offset:offset + length] = bytes(length)
+    return [(offset, offset + length)]
+
+
+def _truncate(found: FakeObject, size: int) -> Optional[Ranges]:
+    if found.head is None:
+        return None
+    before = len(found.head)
+    found.head = found.head[:size].ljust(size, b"\0")
+    return [(size, max(size, before))]
+
+
+def _remove(found: FakeObject) -> Optional[Ranges]:
+    if found.head is None:
+        raise NotFound("no such object")
+    size = len(found.head)
+    found.head = None
+    return [(0, size)]
+
+
+def _roll_back(found: FakeObject, snap_id: int) -> Optional[Ranges]:
+    """What the clone shares with the head, as the overlaps tell, does not count as modified."""
+    clone = found.clone_of(snap_id)
+    if clone is None and found.head is None:
+        return None
+    if clone is None:
+        return [] if snap_id > found.seq else _remove(found)
+    size = len(found.head or b"")
+    found.head = bytearray(clone.data)
+    same = bytearray(clone.overlap)
+    for newer in found.clones[found.clones.index(clone) + 1:]:
+        _keep_common(same, newer.overlap)
+    changed = bytes(not byte for byte in same.ljust(size, b"\0")[:size])
+    return [(offset, offset + length) for offset, length in _extents(changed)]
+
+
+_STEPS: Dict[str, Callable[..., Optional[Ranges]]] = {
+    "create": _create, "write": _write, "zero": _zero, "truncate": _truncate, "remove": _remove,
+    "rollback": _roll_back}
+
+
+def _keep_common(mask: bytearray, other: bytes) -> None:
+    for place in range(len(mask)):
+        if place >= len(other) or not other[place]:
+            mask[place] = 0
 
 
 def _keep_clone(found: FakeObject, before: Optional[bytes], context: Sequence[int]) -> None:
@@ -218,10 +263,7 @@ def _drop_clone(found: FakeObject, index: int) -> None:
     """What the older neighbour shares with the newer one is what each shares with the dropped."""
     dropped = found.clones.pop(index)
     if index:
-        older = found.clones[index - 1].overlap
-        for place in range(len(older)):
-            if place >= len(dropped.overlap) or not dropped.overlap[place]:
-                older[place] = 0
+        _keep_common(found.clones[index - 1].overlap, dropped.overlap)
 
 
 def _clear(mask: bytearray, start: int, end: int) -> None:

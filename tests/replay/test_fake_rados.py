@@ -84,7 +84,7 @@ def test_against_a_history_of_copies(seed):
     history = {}
     for _ in range(60):
         live = list(history)
-        roll = rng.randrange(7)
+        roll = rng.randrange(8)
         if roll == 0:
             history[rados.new_snapshot()] = rados.content(OID)
         elif roll == 1 and live:
@@ -97,6 +97,8 @@ def test_against_a_history_of_copies(seed):
             rados.operate(OID, [("truncate", rng.randrange(40))], live)
         elif roll == 4:
             rados.operate(OID, [("zero", rng.randrange(40), rng.randrange(1, 9))], live)
+        elif roll == 5 and live and rados.content(OID) is not None:
+            rados.operate(OID, [("rollback", rng.choice(live))], live)
         else:
             written(rados, rng.randrange(30), rng.randbytes(rng.randrange(1, 9)), live)
         for snap_id, data in history.items():

@@ -1,4 +1,6 @@
-"""Suspecting what a rollback of the primary changed, and marking only what was written."""
+"""What a rollback of the primary may have changed, and marking only what was written."""
+
+from dataclasses import replace
 
 from mirror_mgr.replay.maps import Segment, may_be_rolled_back
 from mirror_mgr.wire.object_map import ObjectMap
@@ -14,13 +16,7 @@ def test_an_object_that_is_newer_and_unchanged_speaks_against_a_rollback() -> No
     assert not may_be_rolled_back(ObjectMap(b"\3"), ObjectMap(b"\3\1\3"))
 
 
-def test_of_what_is_suspected_only_what_was_written_stays_marked() -> None:
-    segment = Segment(2, 2, 0, 4, b"\1\0\0\0", None).suspecting(b"\1\1\1\1")
-    assert (segment.touched, segment.suspected) == (b"\1\1\1\1", b"\0\1\1\1")
-    confirmed = segment.confirmed(written=b"\0\0\1\0", done=0)
-    assert (confirmed.touched, confirmed.suspected) == (b"\1\0\1\0", b"")
-
-
-def test_what_an_earlier_attempt_finished_stays_suspected() -> None:
-    segment = Segment(2, 2, 0, 3, b"\0\0\0", None).suspecting(b"\1\1\1")
-    assert segment.confirmed(written=b"\0\0\0", done=2).touched == b"\1\1\0"
+def test_what_was_not_written_counts_as_unchanged() -> None:
+    segment = Segment(2, 2, 0, 3, b"\1\1\0", None)
+    assert segment.marks == b"\1\1\0"
+    assert replace(segment, written=b"\0\1\1").marks == b"\0\1\0"
