@@ -32,10 +32,13 @@ class Operation:
         return self
 
     def zero(self, offset: int, length: int) -> "Operation":
-        """Free a range.  A zero of no bytes would abort the OSD, hence the check."""
+        """Free a range; one that reaches the object's end makes the object that much shorter.
+
+        A zero of no bytes would abort the OSD, hence the check.
+        """
         if length <= 0:
             raise InvalidArgument(f"zero of {length} bytes at {offset}: a length is needed")
-        # python-rados hands the two on in the wrong order (see self_test_zero).
+        # python-rados hands the two on in the wrong order.
         self.op.zero(length, offset)
         return self
 
