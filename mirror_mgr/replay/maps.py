@@ -4,7 +4,7 @@ Written before the data, they name a superset of what exists: an object that a m
 nonexistent reads as zeros, and a rollback deletes it.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Dict, List, Optional, Sequence
 
 from ..wire.constants import ObjectState
@@ -22,8 +22,8 @@ class Segment:
 
     `objects` is how many the image has at that snapshot's `size`.  `touched` marks, one byte an
     object, which may differ from the segment before.  `remote_map` is the source's object map at
-    the snapshot, None where there is none to trust.  `suspected` marks what is in `touched` though
-    the source's maps call it unchanged.
+    the snapshot, None where there is none to trust.  `written` marks
+    the objects that were really written, None while that is not known.
     """
 
     remote_snap: int
@@ -32,24 +32,12 @@ class Segment:
     objects: int
     touched: bytes
     remote_map: Optional[ObjectMap]
-    suspected: bytes = b""
+    written: Optional[bytes] = None
 
-    def suspecting(self, objects: bytes) -> "Segment":
-        """The same with these objects touched too."""
-        touched = merged([self.touched, objects])
-        suspected = _without(touched, self.touched)
-        return replace(self, touched=touched, suspected=suspected)
-
-    def confirmed(self, written: bytes, done: int) -> "Segment":
-        """The same without what was suspected, from object number `done` on, and not written."""
-        innocent = _without(self.suspected, written)
-        innocent = bytes(min(done, len(innocent))) + innocent[done:]
-        return replace(self, touched=_without(self.touched, innocent), suspected=b"")
-
-
-def _without(mask: bytes, other: bytes) -> bytes:
-    whole = int.from_bytes(mask, "little")
-    return (whole & ~int.from_bytes(other, "little")).to_bytes(len(mask), "little")
+    @property
+    def marks(self) -> bytes:
+        """The objects that count as changed since the segment before."""
+        return self.touched if self.written is None else self.written
 
 
 def touched_by(base: Optional[ObjectMap], chain: Sequence[Optional[ObjectMap]],
@@ -98,7 +86,7 @@ def local_maps(base: ObjectMap, segments: Sequence[Segment], fast_diff: bool,
     cells = base
     for index, segment in enumerate(segments):
         cells = _present(cells.resized(segment.objects), segment, (seen or {}).get(index))
-        marks = merged([segment.touched, carried]) if index == 0 else segment.touched
+        marks = merged([segment.marks, carried]) if index == 0 else segment.marks
         maps.append(_as_written(cells.marked(marks), fast_diff))
     return maps
 

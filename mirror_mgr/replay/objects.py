@@ -67,7 +67,7 @@ class ObjectCopier:
 
     `fresh`: the copy has no objects yet.  `compare`: what the copy holds is not known to be the
     state at `start`, so its own content decides what is written.  `check` raises when writing must
-    end.  `written` notes, by segment number, objects written for segments that suspect some.
+    end.  `written` notes, by segment, which objects were.
     """
 
     def __init__(self, source: Source, target: Pool, target_header: ImageHeader, start: int,
@@ -77,9 +77,7 @@ class ObjectCopier:
         self.seen: Dict[int, bytearray] = {
             index: bytearray(segment.objects) for index, segment in enumerate(segments)
             if segment.remote_map is None}
-        self.written: Dict[int, bytearray] = {
-            index: bytearray(len(segment.touched)) for index, segment in enumerate(segments)
-            if any(segment.suspected)}
+        self.written = [bytearray(len(segment.touched)) for segment in segments]
         self._source = source
         self._target_header = target_header
         self._start = start
@@ -244,9 +242,8 @@ class ObjectCopier:
         except BaseException:
             operation.release()
             raise
-        written = self.written.get(index)
-        if written is not None:
-            written[number] = 1
+        if number < len(self.written[index]):
+            self.written[index][number] = 1
         await self._targets[index].operate(self._target_header.data_object(number), operation)
 
     async def _remove(self, index: int, number: int) -> None:

@@ -80,6 +80,7 @@ class SnapshotSync:
         self._segments: List[Segment] = []
         self._base_map: Optional[ObjectMap] = None
         self._target_id = 0
+        self._changed = False
 
     @property
     def _has_maps(self) -> bool:
@@ -106,9 +107,9 @@ class SnapshotSync:
         header = self.local
         if copied or self.sync.resume is not None or len(self._segments) > 1:
             header = await self._own_header()
-        self.name, changed = await copied_state.apply(
+        self.name, self._changed = await copied_state.apply(
             self.copy, header, self.name, state, self.remote, seqs)
-        if changed:
+        if self._changed:
             await self._own_header()
         await self.copy.complete(
             self._target_id, header.object_count(self.sync.end.size), self.copy.version)
@@ -124,10 +125,12 @@ class SnapshotSync:
         superfluous = [s for s in self.local.mirror_snapshots
                        if s.id != self._target_id and _prunable(s)]
         header = self.local
-        if superfluous not in ([], [self._heir]):
+        # A snapshot that was removed meanwhile may have left its marks to the heir's predecessor.
+        merged = None if self._changed else self._heir
+        if superfluous not in ([], [merged]):
             header = await self._own_header()
         for snapshot in superfluous:
-            await self.copy.remove_snapshot(header, snapshot, merged=snapshot == self._heir)
+            await self.copy.remove_snapshot(header, snapshot, merged=snapshot == merged)
         await self.copy.notify()
 
     # --- snapshots ---------------------------------------------------------------------------
@@ -299,8 +302,8 @@ class SnapshotSync:
         """
         carried = await self._changed_since_rollback_point(maps, count)
         for index, segment in enumerate(self._segments):
-            self._segments[index] = segment.suspecting(carried)
-            carried = self._segments[index].touched
+            carried = merged([segment.touched, carried])
+            self._segments[index] = replace(segment, touched=carried)
 
     async def _changed_since_rollback_point(self, maps: Dict[int, Optional[ObjectMap]],
                                             count: int) -> bytes:
@@ -364,11 +367,13 @@ class SnapshotSync:
     async def _save_maps_after(self, copier: ObjectCopier) -> None:
         if not self._has_maps:
             return
-        done = mirror(self.sync.resume).last_copied_object_number if self.sync.resume else 0
-        for index, written in copier.written.items():
-            self._segments[index] = self._segments[index].confirmed(bytes(written), done)
+        before = self._local_maps({})
+        # What an attempt before this one wrote is marked too.
+        if self.sync.resume is None and not self.sync.dirty:
+            self._segments = [replace(segment, written=bytes(written)) for segment, written
+                              in zip(self._segments, copier.written)]
         maps = self._local_maps({index: bytes(cells) for index, cells in copier.seen.items()})
-        if copier.seen or copier.written:
+        if maps != before:
             await asyncio.gather(*(
                 self.copy.save_map(one, segment.local_snap)
                 for one, segment in zip(maps, self._segments)))

@@ -16,7 +16,7 @@ def test_an_object_that_is_newer_and_unchanged_speaks_against_a_rollback() -> No
     assert not may_be_rolled_back(ObjectMap(b"\3"), ObjectMap(b"\3\1\3"))
 
 
-def test_what_was_not_written_counts_as_unchanged() -> None:
+def test_what_was_written_counts_as_changed_and_nothing_else() -> None:
     segment = Segment(2, 2, 0, 3, b"\1\1\0", None)
     assert segment.marks == b"\1\1\0"
-    assert replace(segment, written=b"\0\1\1").marks == b"\0\1\0"
+    assert replace(segment, written=b"\0\1\1").marks == b"\0\1\1"
