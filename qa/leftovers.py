@@ -13,7 +13,10 @@ _OF_A_SNAPSHOT = re.compile(
     r"rbd_object_map\.(?P<map>\w+)\.(?P<hex>[0-9a-f]{16})$"
     r"|rbd_mirror_snapshot\.(?P<state>\w+)\.(?P<decimal>\d+)\.\d+$"
 )
-_OF_AN_IMAGE = re.compile(r"(rbd_header|rbd_object_map|rbd_data(\.\d+)?)\.(?P<id>[0-9a-z]+)(\.|$)")
+_OF_AN_IMAGE = re.compile(
+    r"rbd_(header|object_map)\.(?P<id>\w+)$"
+    r"|rbd_data\.(\d+\.)?(?P<data>\w+)\.[0-9a-f]{16}$"
+)
 
 
 def leftovers(site: Site, pool: str, namespace: str = "") -> List[str]:
@@ -30,7 +33,7 @@ def leftovers(site: Site, pool: str, namespace: str = "") -> List[str]:
             found = [f"{images[id]}: {len(mirrors)} mirror snapshots"
                      for id, (_, mirrors) in snapshots.items() if len(mirrors) > 1]
             live = {id: snap_ids for id, (snap_ids, _) in snapshots.items()}
-            found += [f"{oid}" for oid in (entry.key for entry in ioctx.list_objects())
+            found += [oid for oid in (entry.key for entry in ioctx.list_objects())
                       if not _belongs(oid, images, live)]
             return found + [f"image {id} is mirrored and does not exist"
                             for id in _mirrored(ioctx) - images.keys()]
@@ -51,7 +54,7 @@ def _belongs(oid: str, images: Dict[str, str], snapshots: Dict[str, Set[int]]) -
         snap_id = int(match["hex"], 16) if match["hex"] else int(match["decimal"])
         return snap_id in snapshots.get(match["map"] or match["state"], set())
     match = _OF_AN_IMAGE.match(oid)
-    return match is None or match["id"] in images
+    return match is None or (match["id"] or match["data"]) in images
 
 
 def _mirrored(ioctx: Ioctx) -> Set[str]:
