@@ -17,7 +17,7 @@ from qa.sites import Site
 from qa.waiting import wait_for
 from qa.workers import Workers
 
-POINTS = int(os.environ.get("MIRROR_MGR_KILLS", "4"))
+POINTS = int(os.environ.get("MIRROR_MGR_KILLS", "3"))
 # How many writes a sync of a small image makes, about; one beyond the last is no kill.
 FIRST_WRITES, LATER_WRITES = 40, 45
 

@@ -17,7 +17,7 @@ from qa.sites import Site
 from qa.waiting import wait_for
 from qa.workers import Workers
 
-ROUNDS = int(os.environ.get("MIRROR_MGR_ROUNDS", "3"))
+ROUNDS = int(os.environ.get("MIRROR_MGR_ROUNDS", "2"))
 
 pytestmark = pytest.mark.usefixtures("no_workers")
 
