@@ -70,7 +70,7 @@ class Sync:
     `base` is the newest complete local mirror snapshot, which stands for `start`.  `resume` is
     the local snapshot of an interrupted attempt at `end`.  `rebase` says that `base` was not made
     by us and may show older data than the image holds, so it can't serve as a point to return to.
-    `dirty` says that an attempt at another snapshot left data of it in the image.
+    `dirty` says that an attempt left data in the image of a snapshot that is not copied now.
     """
 
     start: int
@@ -166,7 +166,9 @@ def _plan_copy(global_id: str, local: ImageHeader, remote: ImageHeader, link: Li
         start, end, base, resume,
         rebase=(base is not None and not unfinished and mirror(base).is_non_primary
                 and made_by_us(global_id, base) is None),
-        dirty=any(s is not resume for s in unfinished)), tuple(drop), unlink)
+        dirty=(any(s is not resume for s in unfinished)
+               or resume is not None and _lost_snapshots(resume, remote, start))),
+        tuple(drop), unlink)
 
 
 def _base_and_unfinished(local: ImageHeader) -> Tuple[Optional[Snapshot], List[Snapshot]]:
@@ -237,6 +239,15 @@ def _end(remote: ImageHeader, start: int, link: Link,
 def _first_sync(remote: ImageHeader, link: Link) -> Action:
     end = _end(remote, 0, link, [])
     return Sync(0, end) if isinstance(end, Snapshot) else end
+
+
+def _lost_snapshots(attempt: Snapshot, remote: ImageHeader, start: int) -> bool:
+    """Whether the primary removed a snapshot that the attempt was copying.
+
+    What was written for it alone, no object map and no clone tells any more.
+    """
+    return any(snap_id > start and remote.snapshot(snap_id) is None
+               for snap_id in mirror(attempt).snap_seqs)
 
 
 def _can_resume(global_id: str, snapshot: Snapshot, end: Snapshot,

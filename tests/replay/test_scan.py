@@ -14,6 +14,7 @@ from mirror_mgr.replay.scan import (
     made_by_us,
     snapshot_name,
 )
+from mirror_mgr.wire.constants import NOSNAP
 from tests.replay.headers import (
     DAEMONS,
     GLOBAL_ID,
@@ -172,6 +173,18 @@ class TestResume:
     def test_a_snapshot_that_is_gone_leaves_its_data(self, remote):
         assert plan(replica(self.LOCAL_BASE, copying(8, of=5, done=9)), remote) == Plan(
             Sync(3, primary(6), self.LOCAL_BASE, dirty=True))
+
+    @pytest.mark.parametrize("by", [OURS, DAEMONS])
+    def test_a_user_snapshot_that_is_gone_leaves_its_data_too(self, by):
+        """The attempt may have written what the maps of the snapshots that are left never tell."""
+        attempt = copying(8, of=5, done=9, by=by, snap_seqs={2: 6, 4: 7, 5: NOSNAP})
+        local = replica(self.LOCAL_BASE, attempt)
+        for remote, dirty in (
+                (writable(user(2), primary(3), user(4), primary(5)), False),
+                (writable(primary(3), user(4), primary(5)), False),
+                (writable(user(2), primary(3), primary(5)), True)):
+            assert action(local, remote) == Sync(
+                3, primary(5), self.LOCAL_BASE, attempt, dirty=dirty)
 
     def test_in_the_first_sync_too(self):
         assert action(replica(copying(8, of=5, done=9)), writable(primary(6))) == Sync(
