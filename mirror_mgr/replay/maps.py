@@ -91,10 +91,16 @@ def local_maps(base: ObjectMap, segments: Sequence[Segment], fast_diff: bool,
     return maps
 
 
-def head_before(base: ObjectMap, segments: Sequence[Segment], count: int) -> ObjectMap:
-    """The map of the image itself while data is written: all that any segment may touch exists."""
+def head_before(base: ObjectMap, segments: Sequence[Segment]) -> ObjectMap:
+    """The map of the image itself while data is written: all that any segment may touch exists.
+
+    It may be longer than the image: should this attempt be given up, the map is what tells of
+    objects that were written for a snapshot of a larger size.
+    """
+    touched = merged(segment.touched for segment in segments).rstrip(b"\0")
+    count = max(len(base), len(touched), *(segment.objects for segment in segments))
     cells = bytearray(base.resized(count).cells)
-    for number in numbers(merged(segment.touched for segment in segments)[:count]):
+    for number in numbers(touched):
         cells[number] = ObjectState.EXISTS
     return ObjectMap(cells)
 

@@ -342,27 +342,35 @@ class SnapshotSync:
     async def _copy_data(self) -> bool:
         """Copy what may differ; False when nothing may."""
         touched = merged(segment.touched for segment in self._segments)
-        if self.sync.resume is not None:
-            done = mirror(self.sync.resume).last_copied_object_number
-            touched = bytes(min(done, len(touched))) + touched[done:]
+        touched = bytes(min(self._done, len(touched))) + touched[self._done:]
         await self._save_maps_before()
         if not any(touched):
+            if self._done and self._has_maps:
+                await self._save_head_map(self._local_maps({})[-1])
             return False
         copier = await self._copy_held(touched)
         await self._check_source()
         await self._save_maps_after(copier)
         return True
 
+    @property
+    def _done(self) -> int:
+        """Objects below this number were copied by the attempt that is resumed."""
+        resume = self.sync.resume
+        return mirror(resume).last_copied_object_number if resume is not None else 0
+
     async def _save_maps_before(self) -> None:
         if not self._has_maps:
             return
         assert self._base_map is not None
-        count = self.remote.object_count(self.sync.end.size)
+        maps = self._local_maps({})
         await asyncio.gather(*(
             self.copy.save_map(one, segment.local_snap)
-            for one, segment in zip(self._local_maps({}), self._segments)))
-        if count != len(self._base_map) or any(b"\1" in s.touched for s in self._segments):
-            await self.copy.save_map(head_before(self._base_map, self._segments, count))
+            for one, segment in zip(maps, self._segments)))
+        if any(b"\1" in s.touched for s in self._segments):
+            await self.copy.save_map(head_before(self._base_map, self._segments))
+        elif len(maps[-1]) != len(self._base_map):
+            await self._save_head_map(maps[-1])
 
     async def _save_maps_after(self, copier: ObjectCopier) -> None:
         if not self._has_maps:
@@ -372,12 +380,20 @@ class SnapshotSync:
         if self.sync.resume is None and not self.sync.dirty:
             self._segments = [replace(segment, written=bytes(written)) for segment, written
                               in zip(self._segments, copier.written)]
-        maps = self._local_maps({index: bytes(cells) for index, cells in copier.seen.items()})
+        maps = self._local_maps({index: self._as_seen(cells)
+                                 for index, cells in copier.seen.items()})
         if maps != before:
             await asyncio.gather(*(
                 self.copy.save_map(one, segment.local_snap)
                 for one, segment in zip(maps, self._segments)))
-        await self.copy.save_map(head_after(maps[-1], self._fast_diff))
+        await self._save_head_map(maps[-1])
+
+    async def _save_head_map(self, last: ObjectMap) -> None:
+        await self.copy.save_map(head_after(last, self._fast_diff))
+
+    def _as_seen(self, cells: bytes) -> bytes:
+        """What was copied before this attempt was not looked at again, and counts as existing."""
+        return b"\1" * min(self._done, len(cells)) + bytes(cells[self._done:])
 
     def _local_maps(self, seen: Dict[int, bytes]) -> List[ObjectMap]:
         assert self._base_map is not None
