@@ -54,6 +54,15 @@ class WriteOp:
     def remove(self) -> None:
         self.steps.append(("remove",))
 
+    def write_full(self, data: bytes) -> None:
+        self.steps.append(("write_full", data))
+
+    def execute(self, cls: str, method: str, data: bytes) -> None:
+        self.steps.append(("call", cls, method, data))
+
+    def assert_version(self, version: int) -> None:
+        self.steps.append(("version", version))
+
 
 @dataclass
 class FakeClone:
