@@ -121,4 +121,5 @@ def _run(serve: Callable[[], Coroutine[Any, Any, None]]) -> None:
 
 
 if __name__ == "__main__":
+    memory.start_again_with_huge_pages(sys.argv[1:])
     sys.exit(main())
