@@ -12,6 +12,7 @@ from typing import Any, Awaitable, Callable, Coroutine, Dict, Optional, Sequence
 from ..cluster.connection import Connection
 from ..errors import MirrorError
 from . import daemonize, memory, options, protocol
+from .admin_socket import AdminSocket
 from .pipe import ManagerPipe
 from .worker import Worker
 
@@ -70,9 +71,12 @@ def run_alone(wanted: options.Options) -> int:
 
     async def serve() -> None:
         worker = Worker(_in_thread(connect), wanted.entity, lambda message: None, {})
+        socket = AdminSocket(wanted.admin_socket, worker.admin_commands())
+        await socket.open()
         try:
             await _until_stopped(worker, asyncio.Event())
         finally:
+            socket.close()
             daemonize.remove_pid_file(wanted)
 
     _run(serve)

@@ -34,9 +34,9 @@ class Command:
 
 
 class AdminSocket:
-    """Serves `commands`, by prefix, at `path` from :meth:`open` to :meth:`close`."""
+    """Serves `commands`, by prefix, at `path` from :meth:`open` to :meth:`close`; None: nowhere."""
 
-    def __init__(self, path: str, commands: Mapping[str, Command]) -> None:
+    def __init__(self, path: Optional[str], commands: Mapping[str, Command]) -> None:
         self._path = path
         self._commands: Dict[str, Command] = {
             "help": Command("list available commands", self._help),
@@ -47,13 +47,15 @@ class AdminSocket:
 
     async def open(self) -> None:
         """Take the path over from a process that is gone; raise the error of the errno."""
+        if self._path is None:
+            return
         if os.path.exists(self._path):
             os.unlink(self._path)
         self._server = await asyncio.start_unix_server(self._serve, self._path)
         os.chmod(self._path, 0o700)
 
     def close(self) -> None:
-        if self._server is not None:
+        if self._server is not None and self._path is not None:
             self._server.close()
             os.unlink(self._path)
 

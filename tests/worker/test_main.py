@@ -24,6 +24,9 @@ class FakeWorker:
     def __init__(self, connect, entity, say, options, dead=frozenset()):
         pass
 
+    def admin_commands(self):
+        return {}
+
     async def run(self):
         if self.error is not None:
             raise self.error
