@@ -124,6 +124,12 @@ def made_by_us(global_id: str, snapshot: Snapshot) -> Optional[bool]:
     return None
 
 
+def inherited(global_id: str, base: Optional[Snapshot]) -> bool:
+    """Whether the copy beneath `base` may hold what a daemon that loses discards left in it."""
+    return (base is not None and mirror(base).is_non_primary
+            and not made_by_us(global_id, base))
+
+
 def plan(global_id: str, local: Optional[ImageHeader], remote: ImageHeader, link: Link) -> Plan:
     """Given the headers of both sides (`local` None: no copy yet), return what is to be done."""
     if local is None:

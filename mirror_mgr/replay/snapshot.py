@@ -24,7 +24,7 @@ from .maps import (
     touched_by,
 )
 from .objects import ListSnaps, ObjectCopier, Progress, Source, Statistics, copy_all
-from .scan import Link, Sync, made_by_us, mirror, snapshot_name
+from .scan import Link, Sync, inherited, mirror, snapshot_name
 
 _PROGRESS_SECONDS = 2.0
 
@@ -118,7 +118,7 @@ class SnapshotSync:
     @property
     def inherited(self) -> bool:
         """Whether the copy stands on what a daemon wrote."""
-        return not self._verified()
+        return inherited(self.global_id, self.sync.base)
 
     async def finish(self) -> None:
         """Remove what the sync has made superfluous here, and tell who has the image open."""
@@ -212,16 +212,9 @@ class SnapshotSync:
             primary_snap_id=self.sync.end.id,
             snap_seqs={**seqs, self.sync.end.id: NOSNAP})
         name = snapshot_name(self.global_id, self.link.remote_uuid, self.sync.end.id,
-                             self._verified())
+                             not self.inherited)
         await self.copy.add_snapshot(name, self._target_id, namespace, self._version)
         self._version = None
-
-    def _verified(self) -> bool:
-        """Whether nothing in the copy was ever left to a daemon that loses discards."""
-        base = self.sync.base
-        if base is None or mirror(base).is_primary:
-            return True
-        return bool(made_by_us(self.global_id, base))
 
     def _older_pairs(self) -> Dict[int, int]:
         """User snapshots up to the start: by the base's own record, else by name."""

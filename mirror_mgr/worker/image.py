@@ -156,6 +156,8 @@ class ImageReplayer:
             return True
         plan = scan.plan(self.mirrored.global_id, local, remote, self._link)
         await self._clean_up(plan, local, remote)
+        if plan.drop_local:
+            return True  # the local header is another one now
         action = plan.action
         if isinstance(action, scan.Sync):
             await self._sync(action, local, remote)
@@ -165,7 +167,7 @@ class ImageReplayer:
         if isinstance(action, scan.NeedsSnapshot) and await self._request(action):
             return True
         await self._tell_standing(action, local, remote)
-        return bool(plan.drop_local)
+        return False
 
     def _has_nothing_new(self, remote: ImageHeader) -> bool:
         """Whether the primary is where the last sync left it: then the copy need not be read."""
@@ -323,9 +325,9 @@ class ImageReplayer:
             self._note = action.reason if isinstance(action, scan.Waiting) else ""
             base = local.mirror_snapshots[-1] if local and local.mirror_snapshots else None
             source = remote.snapshot(scan.mirror(base).primary_snap_id) if base else None
-            inherited = base is not None and not scan.made_by_us(self.mirrored.global_id, base)
             self._tell(self._replaying(
-                remote, source.timestamp_ns if source else None, inherited))
+                remote, source.timestamp_ns if source else None,
+                scan.inherited(self.mirrored.global_id, base)))
 
     def _replaying(self, remote: ImageHeader, local_ns: Optional[int], inherited: bool,
                    percent: Optional[float] = None,

@@ -193,6 +193,9 @@ class SitePool(FakePool):
     def with_snap_context(self, snap_ids: Sequence[int]) -> "SitePool":
         return SitePool(self.rados, None, tuple(snap_ids))
 
+    def fork(self) -> "SitePool":
+        return SitePool(self.rados)
+
     async def omap(self, oid: str) -> Dict[str, bytes]:
         await self.rados.turn()
         return self.rados.header(oid).omap()

@@ -240,6 +240,12 @@ class TestNames:
         assert made_by_us(GLOBAL_ID, copied(7, of=3, by=INHERITED)) is False
         assert made_by_us(GLOBAL_ID, copied(7, of=3, by=DAEMONS)) is None
 
+    @pytest.mark.parametrize("base, found", [
+        (None, False), (copied(7, of=3, by=OURS), False), (copied(7, of=3, by=INHERITED), True),
+        (copied(7, of=3, by=DAEMONS), True), (primary(7), False), (demoted(7), False)])
+    def test_what_a_daemon_may_have_left_stale(self, base, found):
+        assert scan.inherited(GLOBAL_ID, base) is found
+
     def test_ours_are_ours_for_this_image_and_snapshot_only(self):
         name = snapshot_name(GLOBAL_ID, LINK.remote_uuid, 3, True)
         others = [snapshot_name("other", LINK.remote_uuid, 3, True),

@@ -77,23 +77,27 @@ class Sites:
 
     def work(self, lives=None):
         """Plan and sync once; False when the worker died of it, after that many writes."""
+        return asyncio.run(self.work_once(lives))
+
+    async def work_once(self, lives=None, finish=True):
+        """The same on a loop that runs; without `finish` it dies right after the copy is whole."""
         self.b.lives = lives
         try:
-            asyncio.run(self._work())
+            await self._work(finish)
             return True
         except Killed:
             return False
         finally:
             self.b.lives = None
 
-    async def _work(self):
+    async def _work(self, finish):
         copy, source = Copy(self.b.pool(), "copy"), Image(self.a.pool(), "source")
         local, remote = await copy.header(), await source.header()
         plan = scan.plan(GLOBAL_ID, local, remote, LINK)
         for old in plan.drop_local:
             await copy.remove_snapshot(local, old)
         if plan.drop_local:
-            await self._work()
+            await self._work(finish)
             return
         if not isinstance(plan.action, scan.Sync):
             return
@@ -101,13 +105,15 @@ class Sites:
         sync = SnapshotSync(copy, source, GLOBAL_ID, "name", LINK, means, plan.action, local,
                             remote)
         await sync.run(nothing)
-        self._note(plan.action.end.id)
+        self.note_synced(plan.action.end.id)
+        if not finish:
+            return
         await sync.finish()
         for old in remote.mirror_snapshots:
             if old.id < plan.action.end.id and old.id in self.primary.header.snapshots:
                 self.primary.remove_snapshot(old.id)
 
-    def _note(self, end):
+    def note_synced(self, end):
         """From now on the copy's snapshots must show what the primary's did."""
         names = {s.name: i for i, s in self.primary.header.snapshots.items()}
         for snap_id, found in self.copy.snapshots.items():

@@ -1,0 +1,240 @@
+"""One image's replayer: what it does about a plan, what it tells, when it looks again."""
+
+import asyncio
+
+import pytest
+
+from mirror_mgr.cluster import operation
+from mirror_mgr.errors import AlreadyExists, Busy, Fenced, NotReady
+from mirror_mgr.replay.budget import Budget
+from mirror_mgr.replay.snapshot import Means
+from mirror_mgr.wire.constants import Feature, MirrorImageState, StatusState
+from mirror_mgr.wire.watch_notify import ImageOp, encode_image
+from mirror_mgr.worker import image as image_module
+from mirror_mgr.worker.image import CHECK_SECONDS, Gates, ImageReplayer, Mirrored
+from tests.replay.fake_rados import WriteOp
+from tests.replay.headers import GLOBAL_ID, LINK
+from tests.replay.librbd import OBJECT
+from tests.replay.test_snapshot import Sites
+from tests.virtual_time import run, settle
+
+
+@pytest.fixture(autouse=True)
+def in_memory(monkeypatch):
+    monkeypatch.setattr(operation.rados, "WriteOp", WriteOp, raising=False)
+
+
+@pytest.fixture
+def unlinked(monkeypatch):
+    """The primary's snapshots that were said to be needed no more."""
+    found = []
+
+    async def unlink(source, header, snapshot, peer_uuid, watch):
+        found.append(snapshot.id)
+
+    monkeypatch.setattr(image_module.unlink, "unlink", unlink)
+    return found
+
+
+class Replay:
+    """A replayer of the copy at the second of two sites, and the statuses it published."""
+
+    def __init__(self, sites):
+        self.published = []
+        means = Means(Budget(4 * OBJECT), lambda *pool: sites.a.list_snaps)
+        self.replayer = ImageReplayer(
+            sites.b.pool(), sites.a.pool(), LINK, lambda: means,
+            Mirrored(GLOBAL_ID, "source", "copy", MirrorImageState.ENABLED),
+            Gates(asyncio.Semaphore(1), asyncio.Semaphore(1)), self._publish)
+        self.replayer.name = "name"
+        self.task = asyncio.ensure_future(self.replayer.run())
+
+    def _publish(self, replayer):
+        self.published.append(replayer.status)
+
+    @property
+    def told(self):
+        return [(status.state, status.text) for status in self.published]
+
+    async def end(self):
+        self.task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await self.task
+
+
+class TestOnTwoSites:
+    def test_it_syncs_and_tells(self, unlinked):
+        async def body():
+            sites = Sites(1)
+            first, end = sites.live(), sites.live()
+            replay = Replay(sites)
+            await settle()
+            assert sites.copied() == end and unlinked == [first]
+            assert replay.told == [(StatusState.STARTING_REPLAY, "starting replay"),
+                                   (StatusState.REPLAYING, "replaying")]
+            details = replay.replayer.status.details
+            assert details["replay_state"] == "idle" and "unverified" not in details
+            assert details["local_snapshot_timestamp"] == details["remote_snapshot_timestamp"]
+            assert replay.replayer.history.snapshots == 1
+            await replay.end()
+        run(body())
+
+    def test_news_of_the_primary_s_header_is_followed(self, unlinked):
+        async def body():
+            sites = Sites(2)
+            sites.live()
+            replay = Replay(sites)
+            await settle()
+            end = sites.live()
+            replay.replayer._header_notified(b"")
+            await asyncio.sleep(0.1)
+            assert sites.copied() == end
+            await replay.end()
+        run(body())
+
+    def test_without_news_it_looks_now_and_then(self, unlinked):
+        async def body():
+            sites = Sites(2)
+            sites.live()
+            replay = Replay(sites)
+            await settle()
+            end = sites.live()
+            await asyncio.sleep(CHECK_SECONDS - 1)
+            assert sites.copied() != end
+            await asyncio.sleep(2)
+            assert sites.copied() == end
+            await replay.end()
+        run(body())
+
+    def test_what_a_dead_worker_did_not_clear_away_holds_nothing_up(self, unlinked):
+        """The removal changes the header: the sync is planned from what is there after it."""
+        async def body():
+            sites = Sites(3)
+            sites.live()
+            assert await sites.work_once()
+            sites.live()
+            assert await sites.work_once(finish=False)
+            end = sites.live()
+            replay = Replay(sites)
+            await settle()
+            assert sites.copied() == end
+            sites.note_synced(end)
+            sites.check_synced(end)
+            assert replay.replayer._failures == 0
+            await replay.end()
+        run(body())
+
+    def test_promoted_here_it_stops_and_lets_go_of_the_primary(self, unlinked):
+        async def body():
+            sites = Sites(1)
+            sites.live()
+            replay = Replay(sites)
+            await settle()
+            assert replay.replayer._watch is not None
+            sites.copy.features &= ~Feature.NON_PRIMARY
+            replay.replayer.wake()
+            await settle()
+            assert replay.told[-1] == (StatusState.STOPPED, "local image is primary")
+            assert replay.replayer._watch is None
+            await replay.end()
+        run(body())
+
+    def test_split_brain_is_told_as_such(self, unlinked):
+        async def body():
+            sites = Sites(1)
+            end = sites.live()
+            replay = Replay(sites)
+            await settle()
+            sites.primary.remove_snapshot(end)
+            replay.replayer.wake()
+            await settle()
+            assert replay.replayer.status.split_brain
+            assert replay.replayer.status.state == StatusState.ERROR
+            await replay.end()
+        run(body())
+
+    def test_a_source_that_is_gone_is_an_error(self, unlinked):
+        async def body():
+            sites = Sites(1)
+            sites.a.headers.clear()
+            replay = Replay(sites)
+            await settle()
+            assert replay.told[-1] == (StatusState.ERROR, "remote image does not exist")
+            await replay.end()
+        run(body())
+
+
+class TestWhatIsNews:
+    @pytest.mark.parametrize("payload, news", [
+        (b"", True), (encode_image(ImageOp.HEADER_UPDATE), True), (b"\xff", True),
+        (encode_image(ImageOp.ACQUIRED_LOCK), False), (encode_image(ImageOp.REQUEST_LOCK), False)])
+    def test_on_the_primary_s_header(self, payload, news, unlinked):
+        async def body():
+            sites = Sites(1)
+            sites.live()
+            replay = Replay(sites)
+            await settle()
+            replay.replayer._news.clear()
+            before = count_looks(replay)
+            replay.replayer._header_notified(payload)
+            await asyncio.sleep(1)
+            assert bool(before) is news
+            await replay.end()
+        run(body())
+
+
+def count_looks(replay):
+    looks = []
+    original = replay.replayer._step
+
+    async def step():
+        looks.append(asyncio.get_running_loop().time())
+        return await original()
+
+    replay.replayer._step = step
+    return looks
+
+
+class TestFailures:
+    def looks(self, error, seconds):
+        """When the image was looked at, where each look fails; and what was told at last."""
+        async def body():
+            replay = Replay(Sites(1))
+            found = []
+
+            async def step():
+                found.append(round(asyncio.get_running_loop().time()))
+                raise error
+
+            replay.replayer._step = step
+            await asyncio.sleep(seconds)
+            await replay.end()
+            return found, replay.told[-1]
+        return run(body())
+
+    def test_less_and_less_often(self):
+        found, told = self.looks(AlreadyExists("image 'x' exists here"), 100)
+        assert found == [0, 1, 3, 8, 18, 48, 78]
+        assert told == (StatusState.ERROR, "image 'x' exists here")
+
+    @pytest.mark.parametrize("error", [NotReady("promoted"), Busy("locked")])
+    def test_who_needs_the_image_gets_the_time_to_take_it(self, error):
+        found, told = self.looks(error, 10)
+        assert found == [0, 3, 7]
+        assert told[0] != StatusState.ERROR
+
+    def test_a_fault_of_ours_ends_nothing(self):
+        found, (state, text) = self.looks(ZeroDivisionError("oops"), 10)
+        assert len(found) > 2 and state == StatusState.ERROR and "oops" in text
+
+    def test_blocklisted_it_ends(self):
+        async def body():
+            replay = Replay(Sites(1))
+
+            async def step():
+                raise Fenced("x")
+
+            replay.replayer._step = step
+            with pytest.raises(Fenced):
+                await replay.task
+        run(body())
