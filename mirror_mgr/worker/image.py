@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Callable, Optional
 
 from ..cluster.pool import Pool, Watch
@@ -132,6 +132,7 @@ class ImageReplayer:
         except (NotReady, Busy) as error:
             log.info("image %s: %s", self.name, error)
             self._note = str(error)
+            self._tell(replace(self.status, details={**self.status.details, "note": self._note}))
             # Whoever needs the image gets the time to take it, whatever news comes in.
             await asyncio.sleep(_YIELD_SECONDS)
         except MirrorError as error:

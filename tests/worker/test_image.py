@@ -197,7 +197,7 @@ def count_looks(replay):
 
 class TestFailures:
     def looks(self, error, seconds):
-        """When the image was looked at, where each look fails; and what was told at last."""
+        """When the image was looked at, where each look fails; and the status told at last."""
         async def body():
             replay = Replay(Sites(1))
             found = []
@@ -209,23 +209,24 @@ class TestFailures:
             replay.replayer._step = step
             await asyncio.sleep(seconds)
             await replay.end()
-            return found, replay.told[-1]
+            return found, replay.published[-1]
         return run(body())
 
     def test_less_and_less_often(self):
         found, told = self.looks(AlreadyExists("image 'x' exists here"), 100)
         assert found == [0, 1, 3, 8, 18, 48, 78]
-        assert told == (StatusState.ERROR, "image 'x' exists here")
+        assert (told.state, told.text) == (StatusState.ERROR, "image 'x' exists here")
 
     @pytest.mark.parametrize("error", [NotReady("promoted"), Busy("locked")])
     def test_who_needs_the_image_gets_the_time_to_take_it(self, error):
         found, told = self.looks(error, 10)
         assert found == [0, 3, 7]
-        assert told[0] != StatusState.ERROR
+        assert told.state != StatusState.ERROR
+        assert told.details["note"] == str(error)
 
     def test_a_fault_of_ours_ends_nothing(self):
-        found, (state, text) = self.looks(ZeroDivisionError("oops"), 10)
-        assert len(found) > 2 and state == StatusState.ERROR and "oops" in text
+        found, told = self.looks(ZeroDivisionError("oops"), 10)
+        assert len(found) > 2 and told.state == StatusState.ERROR and "oops" in told.text
 
     def test_blocklisted_it_ends(self):
         async def body():
