@@ -4,6 +4,7 @@ from typing import Any, Dict, Iterable, List, Tuple
 
 from .supervisor.model import (
     FOREIGN_DAEMON,
+    IMAGE_ERROR,
     PEER_UNREACHABLE,
     SPLIT_BRAIN,
     WORKER_FAILING,
@@ -20,6 +21,8 @@ _CHECKS = {
                        "1 pool can't reach its peer site", "{} pools can't reach their peer sites"),
     SPLIT_BRAIN: ("MIRROR_MGR_SPLIT_BRAIN", "error",
                   "1 mirrored image is in split-brain", "{} mirrored images are in split-brain"),
+    IMAGE_ERROR: ("MIRROR_MGR_IMAGE_ERROR", "warning",
+                  "1 mirrored image can't be replayed", "{} mirrored images can't be replayed"),
     FOREIGN_DAEMON: ("MIRROR_MGR_FOREIGN_DAEMON", "warning",
                      "1 pool is held by an rbd-mirror daemon",
                      "{} pools are held by rbd-mirror daemons"),

@@ -1,6 +1,7 @@
 from mirror_mgr.health import DETAILS, checks
 from mirror_mgr.supervisor.model import (
     FOREIGN_DAEMON,
+    IMAGE_ERROR,
     PEER_UNREACHABLE,
     SPLIT_BRAIN,
     WORKER_FAILING,
@@ -24,10 +25,10 @@ def test_one() -> None:
 
 def test_every_code_is_known() -> None:
     found = checks(HealthItem(code, "s", "t") for code in (
-        WORKER_FAILING, PEER_UNREACHABLE, SPLIT_BRAIN, FOREIGN_DAEMON))
+        WORKER_FAILING, PEER_UNREACHABLE, SPLIT_BRAIN, IMAGE_ERROR, FOREIGN_DAEMON))
     assert sorted(found) == [
-        "MIRROR_MGR_FOREIGN_DAEMON", "MIRROR_MGR_PEER_UNREACHABLE", "MIRROR_MGR_SPLIT_BRAIN",
-        "MIRROR_MGR_WORKER_FAILING"]
+        "MIRROR_MGR_FOREIGN_DAEMON", "MIRROR_MGR_IMAGE_ERROR", "MIRROR_MGR_PEER_UNREACHABLE",
+        "MIRROR_MGR_SPLIT_BRAIN", "MIRROR_MGR_WORKER_FAILING"]
     assert {check["severity"] for check in found.values()} == {"error", "warning"}
 
 

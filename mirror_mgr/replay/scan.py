@@ -13,6 +13,8 @@ from ..wire.constants import Feature, SnapState
 from ..wire.header import ImageHeader
 from ..wire.snapshot import MirrorNamespace, Snapshot
 
+LOCAL_IS_PRIMARY = "local image is primary"
+
 _MADE_BY_US = uuid.UUID("6d697272-6f72-5f6d-a772-5f736e617073")
 
 
@@ -135,7 +137,7 @@ def plan(global_id: str, local: Optional[ImageHeader], remote: ImageHeader, link
     if local is None:
         return Plan(_first_sync(remote, link))
     if not local.features & Feature.NON_PRIMARY:
-        return Plan(Stopped("local image is primary"))
+        return Plan(Stopped(LOCAL_IS_PRIMARY))
     newest = local.mirror_snapshots[-1] if local.mirror_snapshots else None
     if newest is not None:
         stranger = _not_ours_to_replay(newest, link)
@@ -147,7 +149,7 @@ def plan(global_id: str, local: Optional[ImageHeader], remote: ImageHeader, link
 def _not_ours_to_replay(newest: Snapshot, link: Link) -> Optional[Action]:
     ns = mirror(newest)
     if ns.state == SnapState.PRIMARY:
-        return Stopped("local image is primary")
+        return Stopped(LOCAL_IS_PRIMARY)
     if ns.is_non_primary and not ns.primary_mirror_uuid:
         return Stopped("force promoted")
     if ns.is_non_primary and ns.primary_mirror_uuid != link.remote_uuid:

@@ -13,6 +13,7 @@ STOPPING = 'stopping'
 WORKER_FAILING = 'worker-failing'
 PEER_UNREACHABLE = 'peer-unreachable'
 SPLIT_BRAIN = 'split-brain'
+IMAGE_ERROR = 'image-error'
 FOREIGN_DAEMON = 'foreign-daemon'
 
 

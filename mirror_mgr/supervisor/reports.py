@@ -1,17 +1,12 @@
 """What the workers have reported, put together.  Pure."""
 
-import dataclasses
 from typing import Dict, Iterable, List, Tuple
 
-from ..worker.protocol import (
-    CODE_SPLIT_BRAIN,
-    STATE_SYNCING,
-    Heartbeat,
-    ImageReport,
-    PoolReport,
-    Progress,
-)
-from .model import FOREIGN_DAEMON, PEER_UNREACHABLE, SPLIT_BRAIN, HealthItem
+from .. import states
+from ..worker.protocol import Heartbeat, ImageReport, PoolReport
+from .model import FOREIGN_DAEMON, IMAGE_ERROR, PEER_UNREACHABLE, SPLIT_BRAIN, HealthItem
+
+ERROR_SECONDS = 30.0  # an attempt that fails once is no news
 
 
 class Reports:
@@ -30,27 +25,29 @@ class Reports:
         for global_id in beat.removed:
             self.images.pop(global_id, None)
 
-    def progress(self, progress: Progress) -> None:
-        image = self.images.get(progress.global_id)
-        if image and image.state == STATE_SYNCING and progress.bytes_total > 0:
-            percent = 100.0 * progress.bytes_done / progress.bytes_total
-            self.images[progress.global_id] = dataclasses.replace(image, percent=percent)
 
-
-def health_items(pools: Iterable[PoolReport], images: Iterable[ImageReport]) -> List[HealthItem]:
-    """Given what all workers reported, return what is wrong, in order."""
+def health_items(pools: Iterable[PoolReport], images: Iterable[ImageReport],
+                 now: float) -> List[HealthItem]:
+    """Given what all workers reported, and the time, return what is wrong, in order."""
     items = []
     for pool in pools:
         if pool.foreign_leader:
             items.append(HealthItem(FOREIGN_DAEMON, pool.name, (
-                "pool '%s': %s holds its leader lock, so the worker stands by; stop one of the two"
-                % (pool.name, pool.foreign_leader))))
+                "pool '%s': the rbd-mirror daemon %s holds its leader lock, so the workers stand "
+                'by; stop one of the two: the daemon on its host, or the workers by '
+                'ceph config set mgr mgr/mirror_mgr/workers 0' % (pool.name, pool.foreign_leader))))
         if pool.peer_error:
             items.append(HealthItem(PEER_UNREACHABLE, pool.name, (
-                "pool '%s': the peer cannot be reached: %s" % (pool.name, pool.peer_error))))
+                "pool '%s': nothing is replayed: %s; see that monitors and OSDs of the peer site "
+                'answer from this host, and what ceph rbd-mirror pool info %s --all shows'
+                % (pool.name, pool.peer_error, pool.name))))
     for image in images:
-        if image.code == CODE_SPLIT_BRAIN:
+        if image.state == states.SPLIT_BRAIN:
             items.append(HealthItem(SPLIT_BRAIN, image.spec, (
-                "image '%s': both sites wrote; demote the side to give up and resync it: "
-                'ceph rbd-mirror image resync %s' % (image.spec, image.spec))))
+                "image '%s' is in split-brain: each site has changes that the other lacks; see "
+                'what they are and how to get out: ceph rbd-mirror image status %s'
+                % (image.spec, image.spec))))
+        elif image.state == states.ERROR and now - image.since > ERROR_SECONDS:
+            items.append(HealthItem(IMAGE_ERROR, image.spec, (
+                "image '%s' is not replayed and tried again: %s" % (image.spec, image.reason))))
     return sorted(items, key=lambda item: (item.code, item.subject))

@@ -21,7 +21,6 @@ from ..worker.protocol import (
     LogLine,
     ManagerHello,
     Message,
-    Progress,
     WorkerHello,
     WorkerOptions,
 )
@@ -208,11 +207,11 @@ class Supervisor:
         """Return what is wrong, by code and subject."""
         views = self.workers()
         failing = [HealthItem(WORKER_FAILING, view.id, (
-            "worker '%s' keeps failing: %s; see the log of ceph-mgr, and when that is repaired: "
+            "worker '%s' keeps failing: %s; see the log of ceph-mgr; when that is repaired, run: "
             'ceph rbd-mirror worker restart %s' % (view.id, view.last_error, view.id)))
             for view in views if view.failing]
         return failing + health_items((pool for view in views for pool in view.pools),
-                                      self.images())
+                                      self.images(), self._clock.time())
 
     # The tick, in order.
 
@@ -380,8 +379,6 @@ class Supervisor:
                     worker.reports = Reports()
                     worker.reported = True
                 worker.reports.heartbeat(message)
-            elif isinstance(message, Progress):
-                worker.reports.progress(message)
         if isinstance(message, Event):
             worker.log.put(message.level, '%s: %s' % (message.code, message.text))
         elif isinstance(message, LogLine):

@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import Callable, Optional
 
+from .. import states
 from ..cluster.pool import Pool, Watch
 from ..errors import Busy, Fenced, MalformedData, MirrorError, NotFound, NotReady
 from ..replay import create, scan, trash, unlink
@@ -17,7 +18,7 @@ from ..wire.header import DIRECTORY, ImageHeader
 from ..wire.snapshot import Snapshot
 from ..wire.watch_notify import ImageOp, decode_image
 from . import status
-from .status import ImageStatus, SyncHistory
+from .status import ImageStatus, Meter, SyncHistory, Syncing
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +53,9 @@ class Gates:
 class ImageReplayer:
     """Replays one snapshot-mode image until cancelled.
 
-    `publish` is called with each new status.
+    `publish` is called with each new status.  `since` is when the image came to stand as it does;
+    `syncing` is None when nothing is copied; `copied_ns` is when the primary was as the copy is,
+    None before anything is known of that.
     """
 
     def __init__(self, local: Pool, remote: Pool, link: scan.Link, means: Callable[[], Means],
@@ -62,7 +65,8 @@ class ImageReplayer:
         self.name = ""
         self.status: ImageStatus = status.starting()
         self.since = time.time()
-        self.percent: Optional[float] = None
+        self.syncing: Optional[Syncing] = None
+        self.copied_ns: Optional[int] = None
         self.history = SyncHistory()
         self._local = local.fork()
         self._source = Image(remote, mirrored.remote_id)
@@ -132,7 +136,8 @@ class ImageReplayer:
         except (NotReady, Busy) as error:
             log.info("image %s: %s", self.name, error)
             self._note = str(error)
-            self._tell(replace(self.status, details={**self.status.details, "note": self._note}))
+            self._tell(replace(self.status, standing=states.WAITING, reason=self._note,
+                               details={**self.status.details, "note": self._note}))
             # Whoever needs the image gets the time to take it, whatever news comes in.
             await asyncio.sleep(_YIELD_SECONDS)
         except MirrorError as error:
@@ -223,7 +228,7 @@ class ImageReplayer:
 
     async def _drop_copy(self) -> None:
         assert self._copy is not None
-        self._tell(status.stopped("resync requested"))
+        self._tell(status.resyncing())
         await trash.move_to_trash(self._copy, self.name, self.mirrored.global_id, 0)
         self._copy = None
         self._created = False
@@ -259,17 +264,20 @@ class ImageReplayer:
             local = await self._local_header_after_creation()
         sync = SnapshotSync(self._copy, self._source, self.mirrored.global_id, self.name,
                             self._link, self._means(), action, local, remote)
-        telling = asyncio.ensure_future(self._tell_progress(sync, action, local, remote))
-        try:
-            async with self._gates.syncing:
-                started = time.monotonic()
+        if self._gates.syncing.locked():
+            self._note = "other images are synced first, as concurrent_syncs orders"
+            self._tell(self._replaying(remote, self.copied_ns, sync.inherited))
+        async with self._gates.syncing:
+            self._note = ""
+            started = time.monotonic()
+            telling = asyncio.ensure_future(self._tell_progress(sync, action, remote))
+            try:
                 self.name = await sync.run(self._first_snapshot_made)
-        finally:
-            telling.cancel()
-            await asyncio.gather(telling, return_exceptions=True)
-            self.percent = None
+            finally:
+                telling.cancel()
+                await asyncio.gather(telling, return_exceptions=True)
+                self.syncing = None
         self.history.add(sync.report.statistics.bytes_read, time.monotonic() - started)
-        self._note = ""
         self._tell(self._replaying(remote, action.end.timestamp_ns, sync.inherited))
         self._synced_to = action.end.id
         await asyncio.gather(sync.finish(), self._unlink_older(remote, action))
@@ -316,42 +324,71 @@ class ImageReplayer:
 
     async def _tell_standing(self, action: scan.Action, local: Optional[ImageHeader],
                              remote: ImageHeader) -> None:
+        base = _newest_copy(local)
+        source = remote.snapshot(scan.mirror(base).primary_snap_id) if base else None
         if isinstance(action, scan.Stopped):
             # A promotion at the other site waits for watches like ours to end.
             await self._unwatch()
-            self._tell(status.stopped(action.reason))
+            self._tell(_stopped(action.reason, remote))
         elif isinstance(action, scan.Broken):
+            # Our own snapshot is a little younger than the primary's, which may be gone.
+            self.copied_ns = (source or base).timestamp_ns if base else None
             self._tell(status.failed(action.reason, action.split_brain))
         else:
-            self._note = action.reason if isinstance(action, scan.Waiting) else ""
-            base = local.mirror_snapshots[-1] if local and local.mirror_snapshots else None
-            source = remote.snapshot(scan.mirror(base).primary_snap_id) if base else None
+            self._note = _what_is_missing(action)
             self._tell(self._replaying(
                 remote, source.timestamp_ns if source else None,
                 scan.inherited(self.mirrored.global_id, base)))
 
-    def _replaying(self, remote: ImageHeader, local_ns: Optional[int], inherited: bool,
-                   percent: Optional[float] = None,
-                   syncing_ns: Optional[int] = None) -> ImageStatus:
+    def _replaying(self, remote: ImageHeader, local_ns: Optional[int],
+                   inherited: bool) -> ImageStatus:
+        self.copied_ns = local_ns
         newest = remote.mirror_snapshots[-1].timestamp_ns if remote.mirror_snapshots else 0
-        return status.replaying(self.history, newest, local_ns, inherited, percent, syncing_ns,
+        return status.replaying(self.history, newest, local_ns, inherited, self.syncing,
                                 self._note)
 
-    async def _tell_progress(self, sync: SnapshotSync, action: scan.Sync, local: ImageHeader,
+    async def _tell_progress(self, sync: SnapshotSync, action: scan.Sync,
                              remote: ImageHeader) -> None:
-        base = action.base
         source = remote.snapshot(action.start)
+        meter = Meter(action.end.id, action.end.timestamp_ns, time.monotonic())
         while True:
             await asyncio.sleep(_TELL_SECONDS)
-            self.percent = sync.report.percent
+            done = sync.report.progress
+            self.syncing = meter.measure(
+                time.monotonic(), done.done if done else 0, done.total if done else 1,
+                sync.report.statistics.bytes_read)
             self._tell(self._replaying(
-                remote, source.timestamp_ns if base and source else None, sync.inherited,
-                self.percent, action.end.timestamp_ns))
+                remote, source.timestamp_ns if action.base and source else None, sync.inherited))
 
     def _tell(self, new: ImageStatus) -> None:
         if (new.state, new.text) != (self.status.state, self.status.text):
-            self.since = time.time()
             log.info("image %s (%s): %s", self.name, self.mirrored.global_id, new.text)
+        if new.standing != self.status.standing:
+            self.since = time.time()
+        if new.details:
+            new = replace(new, details={**new.details, "standing": new.standing,
+                                        "standing_since": int(self.since)})
         if new != self.status or new.details != self.status.details:
             self.status = new
             self._publish(self)
+
+
+def _what_is_missing(action: scan.Action) -> str:
+    if isinstance(action, scan.Waiting):
+        return action.reason
+    if isinstance(action, scan.NeedsSnapshot):
+        return "the primary's next mirror snapshot: there is none that was taken for this site"
+    return ""
+
+
+def _newest_copy(local: Optional[ImageHeader]) -> Optional[Snapshot]:
+    """The mirror snapshot that says what the copy has whole."""
+    if local is None:
+        return None
+    return next((s for s in reversed(local.mirror_snapshots) if scan.mirror(s).complete), None)
+
+
+def _stopped(reason: str, remote: ImageHeader) -> ImageStatus:
+    if reason == scan.LOCAL_IS_PRIMARY:
+        return status.primary(here_alone=bool(remote.features & Feature.NON_PRIMARY))
+    return status.demoted(reason) if reason.startswith("remote image") else status.stopped(reason)

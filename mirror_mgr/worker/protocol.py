@@ -10,8 +10,8 @@ Manager to worker: `ManagerHello` first, then `Assignment`, `WorkerOptions`, `Co
 
 Worker to manager: `WorkerHello` at once when it starts (before it has connected: ``address`` is
 empty) and again for each new connection to the local cluster; then `Heartbeat` every
-`HEARTBEAT_SECONDS`, whatever else the worker is busy with, and `Progress`, `Event`, `LogLine` as
-they come.  Times are seconds since the epoch, UTC.
+`HEARTBEAT_SECONDS`, whatever else the worker is busy with, and `Event`, `LogLine` as they come.
+Times are seconds since the epoch, UTC.
 """
 
 import dataclasses
@@ -27,18 +27,6 @@ HEARTBEAT_SECONDS = 2.0
 # With these two bounds the longest heartbeat fits in MAX_LINE.
 IMAGES_PER_HEARTBEAT = 200
 REASON_LENGTH = 500
-
-# Image states, in the words of `rbd mirror image status`.
-STATE_UNKNOWN = 'unknown'
-STATE_ERROR = 'error'
-STATE_SYNCING = 'syncing'
-STATE_STARTING_REPLAY = 'starting_replay'
-STATE_REPLAYING = 'replaying'
-STATE_STOPPING_REPLAY = 'stopping_replay'
-STATE_STOPPED = 'stopped'
-
-# Why an image is in its state, for programs; ImageReport.reason is for people.
-CODE_SPLIT_BRAIN = 'split-brain'
 
 COMMAND_STOP = 'stop'
 COMMAND_REFRESH = 'refresh'
@@ -172,7 +160,7 @@ class PoolReport:
     :ivar name: ``pool`` or ``pool/namespace``
     :ivar leader: this worker holds the pool's leader lock
     :ivar foreign_leader: who else holds it, where that is no worker of ours
-    :ivar images: counts, ``total`` and one for each state
+    :ivar images: counts, ``total`` and one for each word of `states` that there is one of
     :ivar peer_error: why the peer can't be reached
     """
 
@@ -185,24 +173,42 @@ class PoolReport:
 
 
 @dataclasses.dataclass(frozen=True)
+class SyncReport:
+    """How far the copy of one snapshot is.
+
+    :ivar snapshot: its id at the primary
+    :ivar percent: 0 to 100
+    :ivar bytes_total: an estimate; None while there is none
+    :ivar seconds_left: likewise
+    """
+
+    snapshot: int = _is(_integer)
+    percent: float = _is(_number)
+    bytes_done: int = _is(_integer, default=0)
+    bytes_total: Optional[int] = _is(_optional(_integer), default=None)
+    bytes_per_second: float = _is(_number, default=0.0)
+    seconds_left: Optional[float] = _is(_optional(_number), default=None)
+
+
+@dataclasses.dataclass(frozen=True)
 class ImageReport:
     """One image.
 
     :ivar spec: ``pool[/namespace]/image``
-    :ivar state: one of the ``STATE_`` words
-    :ivar code: why, for programs: a ``CODE_`` word or empty
+    :ivar state: one of `states`
     :ivar reason: why, for people; cut to `REASON_LENGTH` characters on the pipe
     :ivar since: when it came into this state
-    :ivar percent: of the copy under way, 0 to 100
+    :ivar copied: when the primary was as the copy is
+    :ivar sync: the copy under way
     """
 
     spec: str = _is(_text)
     global_id: str = _is(_text)
     state: str = _is(_text)
-    code: str = _is(_text, default='')
     reason: str = _is(_text, default='')
     since: float = _is(_number, default=0.0)
-    percent: Optional[float] = _is(_optional(_number), default=None)
+    copied: Optional[float] = _is(_optional(_number), default=None)
+    sync: Optional[SyncReport] = _is(_optional(_record(SyncReport)), default=None)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -220,17 +226,6 @@ class Heartbeat:
     pools: Tuple[PoolReport, ...] = _is(_many(_record(PoolReport)), default=())
     images: Tuple[ImageReport, ...] = _is(_many(_record(ImageReport)), default=())
     removed: Tuple[str, ...] = _is(_many(_text), default=())
-
-
-@dataclasses.dataclass(frozen=True)
-class Progress:
-    """How far the copy of one snapshot of one image is, in bytes."""
-
-    spec: str = _is(_text)
-    global_id: str = _is(_text)
-    snapshot: str = _is(_text)
-    bytes_done: int = _is(_integer)
-    bytes_total: int = _is(_integer)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -257,8 +252,8 @@ class Unknown:
     type: str
 
 
-Message = Union[ManagerHello, Assignment, WorkerOptions, Command, WorkerHello, Heartbeat, Progress,
-                Event, LogLine, Unknown]
+Message = Union[ManagerHello, Assignment, WorkerOptions, Command, WorkerHello, Heartbeat, Event,
+                LogLine, Unknown]
 
 _TYPES: Dict[str, Type[Any]] = {
     'manager-hello': ManagerHello,
@@ -267,7 +262,6 @@ _TYPES: Dict[str, Type[Any]] = {
     'command': Command,
     'worker-hello': WorkerHello,
     'heartbeat': Heartbeat,
-    'progress': Progress,
     'event': Event,
     'log': LogLine,
 }

@@ -1,20 +1,31 @@
 """What is told of an image: the status that the C++ daemon writes, and ours on the pipe.  Pure."""
 
 import json
+from collections import deque
 from dataclasses import dataclass, field
-from typing import Any, Dict, Optional
+from typing import Any, Deque, Dict, Optional, Tuple
 
+from .. import states
 from ..wire.constants import StatusState
+
+_RATE_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
 class ImageStatus:
-    """`state` and `text` as in `rbd mirror image status`; `details` follow the text as JSON."""
+    """One image's.
+
+    :ivar state: as in `rbd mirror image status`
+    :ivar text: likewise; `details` follow it as JSON
+    :ivar standing: one of `states`
+    :ivar reason: why it stands so, for people; may be empty
+    """
 
     state: StatusState
     text: str
+    standing: str
+    reason: str = ""
     details: Dict[str, Any] = field(default_factory=dict, hash=False)
-    split_brain: bool = False
 
     @property
     def description(self) -> str:
@@ -48,52 +59,142 @@ class SyncHistory:
         return self.total_bytes / self.snapshots if self.snapshots else 0.0
 
 
+@dataclass(frozen=True)
+class Syncing:
+    """How far the sync of one mirror snapshot is.
+
+    :ivar snapshot_id: at the primary
+    :ivar snapshot_ns: when that was taken, by the primary's clock, since the epoch
+    :ivar percent: of the objects that may differ
+    :ivar bytes_total: if the rest is like what was copied so far; None before anything was
+    :ivar bytes_per_second: of the last seconds
+    :ivar seconds_left: None while there is nothing to tell it from
+    """
+
+    snapshot_id: int
+    snapshot_ns: int
+    percent: float = 0.0
+    bytes_done: int = 0
+    bytes_total: Optional[int] = None
+    bytes_per_second: float = 0.0
+    seconds_left: Optional[float] = None
+
+
+class Meter:
+    """Measures one sync: it is told, now and then, how much is done."""
+
+    def __init__(self, snapshot_id: int, snapshot_ns: int, now: float) -> None:
+        self._snapshot = snapshot_id, snapshot_ns
+        self._samples: Deque[Tuple[float, int, int]] = deque([(now, 0, 0)])
+
+    def measure(self, now: float, objects: int, objects_total: int, copied: int) -> Syncing:
+        """Given what is done at `now`, say how far it is.
+
+        `now` is in seconds, of a clock that never goes back; `copied` is in bytes.
+        """
+        self._samples.append((now, objects, copied))
+        while len(self._samples) > 2 and now - self._samples[1][0] >= _RATE_SECONDS:
+            self._samples.popleft()
+        since, objects_then, copied_then = self._samples[0]
+        seconds = now - since
+        left = objects_total - objects
+        pace = (objects - objects_then) / seconds if seconds > 0 else 0.0
+        return Syncing(
+            *self._snapshot,
+            percent=100.0 * objects / objects_total if objects_total else 100.0,
+            bytes_done=copied,
+            bytes_total=copied + copied * left // objects if objects else None,
+            bytes_per_second=(copied - copied_then) / seconds if seconds > 0 else 0.0,
+            seconds_left=left / pace if pace else None)
+
+
 def starting() -> ImageStatus:
-    return ImageStatus(StatusState.STARTING_REPLAY, "starting replay")
+    return ImageStatus(StatusState.STARTING_REPLAY, "starting replay", states.WAITING,
+                       "replay is starting")
+
+
+def primary(here_alone: bool = True) -> ImageStatus:
+    """Of an image that is primary here; `here_alone` is False when it is so at the peer as well."""
+    text = "local image is primary"
+    if here_alone:
+        return ImageStatus(StatusState.STOPPED, text, states.PRIMARY)
+    return ImageStatus(StatusState.STOPPED, text, states.SPLIT_BRAIN, "it is primary at both sites")
+
+
+def demoted(reason: str) -> ImageStatus:
+    """Of an image that is primary nowhere.  The daemon leaves the state unknown then."""
+    return ImageStatus(StatusState.UNKNOWN, reason, states.DEMOTED, reason)
 
 
 def stopped(reason: str) -> ImageStatus:
-    """A demoted remote image leaves the state unknown, as with the daemon."""
-    state = StatusState.UNKNOWN if reason.startswith("remote image") else StatusState.STOPPED
-    return ImageStatus(state, reason)
+    return ImageStatus(StatusState.STOPPED, reason, states.STOPPED, reason)
+
+
+def resyncing() -> ImageStatus:
+    return ImageStatus(StatusState.STOPPED, "resync requested", states.WAITING,
+                       "a resync was requested: the copy is made anew")
 
 
 def failed(reason: str, split_brain: bool = False) -> ImageStatus:
-    return ImageStatus(StatusState.ERROR, reason, split_brain=split_brain)
+    return ImageStatus(StatusState.ERROR, reason,
+                       states.SPLIT_BRAIN if split_brain else states.ERROR, reason)
 
 
 def replaying(history: SyncHistory, remote_ns: int, local_ns: Optional[int],
-              inherited: bool, syncing_percent: Optional[float] = None,
-              syncing_ns: Optional[int] = None, note: str = "") -> ImageStatus:
+              inherited: bool, syncing: Optional[Syncing] = None, note: str = "") -> ImageStatus:
     """Given times of snapshots (ns since the epoch, by the primary's clock), return the status.
 
     `local_ns` is the one that the copy has whole, None before the first.  `inherited` says that
-    what a daemon wrote is beneath the copy.  `syncing_percent` is None when nothing is copied.
+    what a daemon wrote is beneath the copy.  `syncing` is None when nothing is copied; `note` says
+    why it can't be.
     """
     details: Dict[str, Any] = {
         "bytes_per_second": _rounded(history.bytes_per_second),
         "bytes_per_snapshot": _rounded(history.bytes_per_snapshot),
         "remote_snapshot_timestamp": remote_ns // 10**9,
-        "replay_state": "idle" if syncing_percent is None else "syncing",
+        "replay_state": "idle" if syncing is None else "syncing",
     }
     if history.snapshots:
         details["last_snapshot_bytes"] = history.last_bytes
         details["last_snapshot_sync_seconds"] = round(history.last_seconds)
     if local_ns is not None:
         details["local_snapshot_timestamp"] = local_ns // 10**9
-    if syncing_percent is not None:
-        details["syncing_percent"] = int(syncing_percent)
-        if syncing_ns is not None:
-            details["syncing_snapshot_timestamp"] = syncing_ns // 10**9
+    if syncing is not None:
+        details.update(_progress(syncing))
     if inherited:
         details["unverified"] = ("an rbd-mirror daemon wrote to this copy and may have lost "
                                  "discards; resync to be sure")
     if note:
         details["note"] = note
-    return ImageStatus(StatusState.REPLAYING, "replaying", details)
+    standing, reason = _replay_standing(remote_ns, local_ns, syncing, note)
+    return ImageStatus(StatusState.REPLAYING, "replaying", standing, reason, details)
+
+
+def _replay_standing(remote_ns: int, local_ns: Optional[int], syncing: Optional[Syncing],
+                     note: str) -> Tuple[str, str]:
+    if note:
+        return states.WAITING, note
+    if syncing is not None or (local_ns is not None and local_ns < remote_ns):
+        return states.SYNCING, ""
+    if local_ns is None:
+        return states.WAITING, "the primary has no mirror snapshot to copy yet"
+    return states.UP_TO_DATE, ""
+
+
+def _progress(syncing: Syncing) -> Dict[str, Any]:
+    """The daemon's keys, and how many bytes it is about."""
+    found: Dict[str, Any] = {
+        "syncing_percent": int(syncing.percent),
+        "syncing_snapshot_timestamp": syncing.snapshot_ns // 10**9,
+        "syncing_bytes": syncing.bytes_done,
+        "bytes_per_second": _rounded(syncing.bytes_per_second),
+    }
+    if syncing.bytes_total is not None:
+        found["syncing_bytes_total"] = syncing.bytes_total
+    if syncing.seconds_left is not None:
+        found["seconds_until_synced"] = round(syncing.seconds_left)
+    return found
 
 
 def _rounded(value: float) -> float:
     return round(value, 2)
-
-

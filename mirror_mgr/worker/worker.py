@@ -10,12 +10,13 @@ from .. import __version__
 from ..cluster.connection import Connection
 from ..errors import Fenced, MirrorError, NotFound
 from ..replay.budget import Budget
-from ..wire.constants import MirrorMode, StatusState
+from ..wire.constants import MirrorMode
 from . import memory, protocol
 from .admin_socket import Command
 from .image import Gates, ImageReplayer
 from .pool import PoolReplayer, read_mirroring
 from .service import ServiceEntry, client_id
+from .status import Syncing
 
 log = logging.getLogger(__name__)
 
@@ -233,7 +234,7 @@ class Worker:
 
 
 def _key(report: protocol.ImageReport) -> Tuple[Any, ...]:
-    return (report.spec, report.state, report.code, report.reason, report.percent)
+    return (report.spec, report.state, report.reason, report.copied, report.sync)
 
 
 def image_reports(pool: PoolReplayer) -> List[protocol.ImageReport]:
@@ -248,11 +249,17 @@ def image_report(pool: PoolReplayer, namespace: str,
     return protocol.ImageReport(
         spec=f"{prefix}/{replayer.name or replayer.mirrored.remote_id}",
         global_id=replayer.mirrored.global_id,
-        state=now.state.name.lower(),
-        code=protocol.CODE_SPLIT_BRAIN if now.split_brain else "",
-        reason=now.text if now.state != StatusState.REPLAYING else "",
+        state=now.standing,
+        reason=now.reason,
         since=replayer.since,
-        percent=replayer.percent)
+        copied=replayer.copied_ns / 1e9 if replayer.copied_ns is not None else None,
+        sync=_sync_report(replayer.syncing) if replayer.syncing else None)
+
+
+def _sync_report(syncing: Syncing) -> protocol.SyncReport:
+    return protocol.SyncReport(
+        syncing.snapshot_id, syncing.percent, syncing.bytes_done, syncing.bytes_total,
+        syncing.bytes_per_second, syncing.seconds_left)
 
 
 def pool_reports(pool: PoolReplayer) -> List[protocol.PoolReport]:
@@ -262,7 +269,7 @@ def pool_reports(pool: PoolReplayer) -> List[protocol.PoolReport]:
         replayers = [r for name, r in pool.replayers() if name == namespace]
         images = {"total": len(replayers)}
         for replayer in replayers:
-            state = replayer.status.state.name.lower()
+            state = replayer.status.standing
             images[state] = images.get(state, 0) + 1
         reports.append(protocol.PoolReport(
             pool.pool_id, f"{pool.name}/{namespace}" if namespace else pool.name,

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from mirror_mgr import states
 from mirror_mgr.cluster import operation
 from mirror_mgr.errors import AlreadyExists, Busy, Fenced, NotReady
 from mirror_mgr.replay.budget import Budget
@@ -75,6 +76,9 @@ class TestOnTwoSites:
             details = replay.replayer.status.details
             assert details["replay_state"] == "idle" and "unverified" not in details
             assert details["local_snapshot_timestamp"] == details["remote_snapshot_timestamp"]
+            assert details["standing"] == replay.replayer.status.standing == states.UP_TO_DATE
+            assert details["standing_since"] == int(replay.replayer.since)
+            assert replay.replayer.copied_ns // 10**9 == details["local_snapshot_timestamp"]
             assert replay.replayer.history.snapshots == 1
             await replay.end()
         run(body())
@@ -136,6 +140,12 @@ class TestOnTwoSites:
             await settle()
             assert replay.told[-1] == (StatusState.STOPPED, "local image is primary")
             assert replay.replayer._watch is None
+            assert replay.replayer.status.standing == states.SPLIT_BRAIN
+            sites.primary.header.features |= Feature.NON_PRIMARY
+            replay.replayer.wake()
+            await settle()
+            assert replay.told[-1] == (StatusState.STOPPED, "local image is primary")
+            assert replay.replayer.status.standing == states.PRIMARY
             await replay.end()
         run(body())
 
@@ -148,7 +158,8 @@ class TestOnTwoSites:
             sites.primary.remove_snapshot(end)
             replay.replayer.wake()
             await settle()
-            assert replay.replayer.status.split_brain
+            assert replay.replayer.status.standing == states.SPLIT_BRAIN
+            assert replay.replayer.copied_ns is not None
             assert replay.replayer.status.state == StatusState.ERROR
             await replay.end()
         run(body())
@@ -222,7 +233,8 @@ class TestFailures:
         found, told = self.looks(error, 10)
         assert found == [0, 3, 7]
         assert told.state != StatusState.ERROR
-        assert told.details["note"] == str(error)
+        assert told.details["note"] == told.reason == str(error)
+        assert told.standing == told.details["standing"] == states.WAITING
 
     def test_a_fault_of_ours_ends_nothing(self):
         found, told = self.looks(ZeroDivisionError("oops"), 10)

@@ -242,7 +242,7 @@ def test_counts(led):
 
 async def check_counts(one):
     one.namespaces = {"": FakeNamespace(
-        status.failed("x"), status.stopped("remote image demoted"), status.starting()),
+        status.failed("x"), status.demoted("remote image demoted"), status.starting()),
         "ns": FakeNamespace(status.starting())}
     assert one.counts("") == {
         "image_assigned_count": 3, "image_local_count": 4, "image_remote_count": 5,

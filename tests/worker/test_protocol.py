@@ -13,7 +13,7 @@ from mirror_mgr.worker.protocol import (
     LogLine,
     ManagerHello,
     PoolReport,
-    Progress,
+    SyncReport,
     Unknown,
     WorkerHello,
     WorkerOptions,
@@ -23,7 +23,8 @@ from mirror_mgr.worker.protocol import (
 
 HELLO = ManagerHello('mirror-mgr.0', 'client.rbd-mirror.mirror-mgr.0', 'SECRET', '127.0.0.1:3300',
                      'f-s-i-d', {'bytes_in_flight_mib': 64}, ('127.0.0.1:0/123',))
-IMAGE = ImageReport('p/ns/i', 'g1', 'error', 'split-brain', 'both sites wrote', 1700000000.5, 12.5)
+IMAGE = ImageReport('p/ns/i', 'g1', 'syncing', 'why', 1700000000.5, 1700000000.25,
+                    SyncReport(7, 12.5, 5, 40, 2.5, 14.0))
 POOL = PoolReport(2, 'p/ns', True, None, {'total': 3, 'error': 1}, 'no monitor answers')
 
 
@@ -37,7 +38,6 @@ POOL = PoolReport(2, 'p/ns', True, None, {'total': 3, 'error': 1}, 'no monitor a
     WorkerHello(17),
     WorkerHello(17, '127.0.0.1:0/9', '4711'),
     Heartbeat({'rss_bytes': 5}, (POOL,), (IMAGE,), ('g2',)),
-    Progress('p/i', 'g', '.mirror.non_primary', 5, 10),
     Event('warning', 'split-brain', 'p/i: both sites wrote'),
     LogLine('info', 'caf\u00e9 \U0001f431 \udcff'),
 ])
@@ -99,7 +99,8 @@ def test_no_error_quotes_the_line():
 
 
 def test_the_longest_heartbeat_fits():
-    image = ImageReport('\U0001f431' * 300, 'g' * 36, 'error', 'split-brain', '\U0001f431' * 9000)
+    image = ImageReport('\U0001f431' * 300, 'g' * 36, 'split-brain', '\U0001f431' * 9000, 1e9, 1e9,
+                        SyncReport(2**63, 100 / 3, 2**63, 2**63, 1e9 / 3, 1e9 / 3))
     full = Heartbeat(images=(image,) * protocol.IMAGES_PER_HEARTBEAT)
     received = decode(encode(full))
     assert len(received.images) == protocol.IMAGES_PER_HEARTBEAT

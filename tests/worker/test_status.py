@@ -2,9 +2,10 @@ import json
 
 import pytest
 
+from mirror_mgr import states
 from mirror_mgr.wire.constants import StatusState
 from mirror_mgr.worker import status
-from mirror_mgr.worker.status import ImageStatus, SyncHistory
+from mirror_mgr.worker.status import Meter, SyncHistory, Syncing
 
 SECOND = 10**9
 
@@ -37,15 +38,51 @@ def test_idle_after_two_syncs():
 
 
 def test_syncing():
-    found = details(status.replaying(SyncHistory(), 9 * SECOND, 8 * SECOND, False, 12.7,
-                                     9 * SECOND))
-    assert (found["replay_state"], found["syncing_percent"]) == ("syncing", 12)
-    assert found["syncing_snapshot_timestamp"] == 9
+    found = status.replaying(SyncHistory(), 9 * SECOND, 8 * SECOND, False,
+                             Syncing(7, 9 * SECOND, 12.7, 100, 800, 50.018, 14.4))
+    assert (found.standing, found.reason) == (states.SYNCING, "")
+    assert {key: value for key, value in details(found).items() if key not in (
+        "remote_snapshot_timestamp", "bytes_per_snapshot")} == {
+            "replay_state": "syncing", "syncing_percent": 12, "syncing_snapshot_timestamp": 9,
+            "local_snapshot_timestamp": 8, "syncing_bytes": 100, "syncing_bytes_total": 800,
+            "bytes_per_second": 50.02, "seconds_until_synced": 14}
 
 
 def test_syncing_has_begun():
-    found = details(status.replaying(SyncHistory(), 9 * SECOND, None, False, 0.0))
+    found = details(status.replaying(SyncHistory(), 9 * SECOND, None, False,
+                                     Syncing(7, 9 * SECOND)))
     assert (found["replay_state"], found["syncing_percent"]) == ("syncing", 0)
+    assert not {"syncing_bytes_total", "seconds_until_synced"} & set(found)
+
+
+@pytest.mark.parametrize("local_ns, note, standing", [
+    (None, "", states.WAITING),
+    (8, "", states.SYNCING),
+    (9, "", states.UP_TO_DATE),
+    (9, "locked by x", states.WAITING),
+])
+def test_how_an_image_stands_that_is_not_being_copied(local_ns, note, standing):
+    found = status.replaying(SyncHistory(), 9, local_ns, False, note=note)
+    assert found.standing == standing
+    assert bool(found.reason) == (standing == states.WAITING)
+
+
+class TestMeter:
+    def test_nothing_is_known_at_first(self):
+        assert Meter(7, 9, 100.0).measure(101.0, 0, 0, 0) == Syncing(7, 9, 100.0)
+        assert Meter(7, 9, 100.0).measure(100.0, 0, 10, 0) == Syncing(7, 9)
+
+    def test_the_rest_is_taken_to_be_like_what_is_done(self):
+        found = Meter(7, 9, 100.0).measure(104.0, 2, 10, 80)
+        assert found == Syncing(7, 9, 20.0, 80, 400, 20.0, 16.0)
+
+    def test_its_pace_is_that_of_the_last_seconds(self):
+        meter = Meter(7, 9, 0.0)
+        for second in range(1, 21):
+            meter.measure(float(second), second, 100, 0)
+        for second in range(21, 32):
+            found = meter.measure(float(second), 20 + 2 * (second - 20), 100, 5 * (second - 20))
+        assert (found.bytes_per_second, found.seconds_left) == (5.0, 29.0)
 
 
 def test_the_json_is_compact_and_sorted_as_the_daemon_s():
@@ -59,21 +96,18 @@ def test_what_a_daemon_left_and_what_delays_us_is_told():
     assert "resync" in found["unverified"] and found["note"] == "locked by x"
 
 
-@pytest.mark.parametrize("reason, state", [
-    ("local image is primary", StatusState.STOPPED),
-    ("force promoted", StatusState.STOPPED),
-    ("remote image demoted", StatusState.UNKNOWN),
-    ("remote image is not primary", StatusState.UNKNOWN),
+@pytest.mark.parametrize("found, state, text, standing", [
+    (status.primary(), StatusState.STOPPED, "local image is primary", states.PRIMARY),
+    (status.primary(False), StatusState.STOPPED, "local image is primary", states.SPLIT_BRAIN),
+    (status.stopped("force promoted"), StatusState.STOPPED, "force promoted", states.STOPPED),
+    (status.demoted("remote image demoted"), StatusState.UNKNOWN, "remote image demoted",
+     states.DEMOTED),
+    (status.resyncing(), StatusState.STOPPED, "resync requested", states.WAITING),
+    (status.failed("no space"), StatusState.ERROR, "no space", states.ERROR),
+    (status.failed("split-brain", True), StatusState.ERROR, "split-brain", states.SPLIT_BRAIN),
 ])
-def test_stopped(reason, state):
-    assert status.stopped(reason) == ImageStatus(state, reason)
-    assert status.stopped(reason).description == reason
-
-
-def test_failed():
-    assert status.failed("split-brain", True) == ImageStatus(
-        StatusState.ERROR, "split-brain", split_brain=True)
-    assert not status.failed("no space").split_brain
+def test_what_the_daemon_says_and_how_that_stands(found, state, text, standing):
+    assert (found.state, found.description, found.standing) == (state, text, standing)
 
 
 def test_starting():

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from mirror_mgr import states
 from mirror_mgr.errors import DeadlineExceeded, Fenced
 from mirror_mgr.wire.constants import StatusState
 from mirror_mgr.wire.encoding import Decoder
@@ -80,7 +81,7 @@ class Board:
         self.news += 1
 
     def set(self, global_id, text):
-        self.board.set(global_id, ImageStatus(StatusState.REPLAYING, text))
+        self.board.set(global_id, ImageStatus(StatusState.REPLAYING, text, states.SYNCING))
 
 
 def test_a_change_is_written_at_once_and_once():
@@ -101,7 +102,8 @@ def test_details_are_a_change_too():
     async def body():
         one = Board()
         for percent in (1, 2):
-            one.board.set("g", ImageStatus(StatusState.REPLAYING, "replaying", {"p": percent}))
+            one.board.set("g", ImageStatus(StatusState.REPLAYING, "replaying",
+                                           states.SYNCING, "", {"p": percent}))
             await settle()
         assert [text for _, text in one.site.descriptions()] == [
             'replaying, {"p":1}', 'replaying, {"p":2}']

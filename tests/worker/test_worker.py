@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from mirror_mgr import states
 from mirror_mgr.errors import DeadlineExceeded, Fenced
 from mirror_mgr.wire.constants import MirrorMode
 from mirror_mgr.wire.header import MIRRORING
@@ -24,7 +25,8 @@ class FakeReplayer:
         self.mirrored = Mirrored(global_id, "remote-id", None, None)
         self.status = found
         self.since = 1.5
-        self.percent = None
+        self.syncing = None
+        self.copied_ns = None
         self.history = SyncHistory()
 
 
@@ -50,7 +52,7 @@ class FakePool:
 
 
 def idle():
-    return status.replaying(SyncHistory(), 0, None, False)
+    return status.replaying(SyncHistory(), 5, 5, False)
 
 
 class TestReports:
@@ -59,8 +61,8 @@ class TestReports:
 
     def test_an_image_that_is_replayed_needs_no_reason(self):
         found = self.report(idle())
-        assert (found.spec, found.global_id, found.state) == ("p/i", "g", "replaying")
-        assert (found.code, found.reason, found.since) == ("", "", 1.5)
+        assert (found.spec, found.global_id, found.state) == ("p/i", "g", "up-to-date")
+        assert (found.reason, found.since, found.copied, found.sync) == ("", 1.5, None, None)
 
     def test_an_image_in_a_namespace(self):
         assert self.report(idle(), "ns").spec == "p/ns/i"
@@ -68,11 +70,18 @@ class TestReports:
     def test_an_image_whose_name_is_not_known_yet(self):
         assert self.report(status.starting(), name="").spec == "p/remote-id"
 
-    def test_split_brain_has_a_code(self):
-        found = self.report(status.failed("split-brain: gone", True))
-        assert (found.state, found.code, found.reason) == (
-            "error", protocol.CODE_SPLIT_BRAIN, "split-brain: gone")
-        assert self.report(status.failed("no space")).code == ""
+    def test_what_is_wrong_has_a_reason(self):
+        for split_brain, state in ((True, states.SPLIT_BRAIN), (False, states.ERROR)):
+            found = self.report(status.failed("gone", split_brain))
+            assert (found.state, found.reason) == (state, "gone")
+
+    def test_a_sync_in_figures(self):
+        replayer = FakeReplayer(idle())
+        replayer.copied_ns = 2_500_000_000
+        replayer.syncing = status.Syncing(7, 9, 25.0, 100, 400, 50.0, 6.0)
+        found = image_report(FakePool(), "", replayer)
+        assert found.copied == 2.5
+        assert found.sync == protocol.SyncReport(7, 25.0, 100, 400, 50.0, 6.0)
 
     def test_a_pool_counts_its_images_by_state(self):
         pool = FakePool(FakeReplayer(idle()), FakeReplayer(idle()),
@@ -80,8 +89,8 @@ class TestReports:
                         namespaces=("", "ns", "empty"))
         pool.peer_error = "no answer"
         found = {report.name: report for report in pool_reports(pool)}
-        assert found["p"].images == {"total": 3, "replaying": 2, "error": 1}
-        assert found["p/ns"].images == {"total": 1, "replaying": 1}
+        assert found["p"].images == {"total": 3, "up-to-date": 2, "error": 1}
+        assert found["p/ns"].images == {"total": 1, "up-to-date": 1}
         assert found["p/empty"].images == {"total": 0}
         assert {(r.leader, r.peer_error, r.id) for r in found.values()} == {(True, "no answer", 2)}
 
@@ -111,8 +120,8 @@ class TestHeartbeat:
             assert self.beat(worker).images == ()
             two.status = status.failed("x")
             assert [r.global_id for r in self.beat(worker).images] == ["2"]
-            two.percent = 50.0
-            assert [r.percent for r in self.beat(worker).images] == [50.0]
+            two.syncing = status.Syncing(7, 9, 50.0)
+            assert [r.sync.percent for r in self.beat(worker).images] == [50.0]
             pool.all.remove(one)
             found = self.beat(worker)
             assert (found.images, found.removed) == ((), ("1",))
