@@ -132,8 +132,11 @@ class Site:
         self._start_osd(osd)
         self.wait_ready()
 
-    def start_rbd_mirror(self, id: str) -> int:
-        """Start Ceph's own rbd-mirror daemon as client.rbd-mirror.ID and return its pid."""
+    def start_rbd_mirror(self, id: str, program: str = "rbd-mirror", *more: str) -> int:
+        """Start Ceph's own rbd-mirror daemon as client.rbd-mirror.ID and return its pid.
+
+        Or `program` in its place; `more` are arguments beyond the usual ones.
+        """
         name = f"client.rbd-mirror.{id}"
         keyring = self.directory / "keyrings" / f"{name}.keyring"
         caps = ("mon", "profile rbd-mirror", "osd", "profile rbd")
@@ -141,12 +144,13 @@ class Site:
         log, run = self.directory / "log", self.directory / "run"
         self._start(
             name,
-            "rbd-mirror",
+            program,
             "-n",
             name,
             f"--log-file={log}/{name}.log",
             f"--admin-socket={run}/{name}.asok",
             f"--pid-file={run}/{name}.pid",
+            *more,
         )
         return self.pid(name)
 

@@ -4,7 +4,7 @@ import asyncio
 import json
 import re
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Callable, Dict, Mapping, Optional, Tuple, TypeVar
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, TypeVar
 
 import rados
 
@@ -40,15 +40,16 @@ class Connection:
     @classmethod
     def connect(cls, name: str, entity: str, conffile: Optional[str] = None,
                 conf: Optional[Mapping[str, str]] = None,
-                ceph_args: Tuple[str, ...] = ()) -> "Connection":
+                ceph_args: Tuple[str, ...] = (), cluster_name: str = "ceph") -> "Connection":
         """Connect as `entity` ("client.x"); blocking.
 
         `conffile` is a path, or None for no file at all; `conf` are options that win over it;
-        `ceph_args` are Ceph's common command line options.  Raise a MirrorError that names the
+        `ceph_args` are Ceph's common command line options; `cluster_name` is what `$cluster`
+        stands for in options.  Raise a MirrorError that names the
         site when it can't be reached within `client_mount_timeout`.
         """
         try:
-            cluster = rados.Rados(name=entity, conffile=conffile)
+            cluster = rados.Rados(name=entity, conffile=conffile, clustername=cluster_name)
             if ceph_args:
                 cluster.conf_parse_argv(list(ceph_args))
             for key, value in (conf or {}).items():
@@ -139,6 +140,29 @@ class Connection:
             pool.close()
         self._pools.clear()
         self.cluster.shutdown()
+
+
+def configured(entity: str, conffile: str, ceph_args: Sequence[str], cluster_name: str,
+               defaults: Mapping[str, str]) -> Tuple[Dict[str, str], List[str]]:
+    """Given how to connect, return options without connecting, and the arguments that are none.
+
+    `defaults` names the options, with what stands for one that is set nowhere.  Raise
+    InvalidArgument when librados refuses the file or an argument.
+    """
+    try:
+        cluster = rados.Rados(name=entity, conffile=conffile, clustername=cluster_name)
+    except (rados.Error, OSError) as error:
+        raise translate(error, f"{conffile}: can't be read as a conf of Ceph") from None
+    try:
+        rest = list(cluster.conf_parse_argv(list(ceph_args)))
+        for name, default in defaults.items():
+            if not cluster.conf_get(name):
+                cluster.conf_set(name, default)
+        return {name: str(cluster.conf_get(name) or "") for name in defaults}, rest
+    except (rados.Error, OSError) as error:
+        raise translate(error, "an option has a value that it can't have") from None
+    finally:
+        cluster.shutdown()
 
 
 def blocklist_address(addresses: str) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import shlex
 import signal
 import sys
 import threading
@@ -11,7 +12,7 @@ from typing import Any, Awaitable, Callable, Coroutine, Dict, Optional, Sequence
 
 from ..cluster.connection import Connection
 from ..errors import MirrorError
-from . import daemonize, memory, options, protocol
+from . import admin_commands, daemonize, memory, options, protocol
 from .admin_socket import AdminSocket
 from .pipe import ManagerPipe
 from .worker import Worker
@@ -26,7 +27,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run until told to stop; return the exit code."""
     try:
         memory.return_what_is_freed()
-        wanted = options.parse(sys.argv[1:] if argv is None else argv)
+        wanted = options.parse(_with_environment(sys.argv[1:] if argv is None else argv))
         if wanted.action == options.HELP:
             print(options.USAGE, end="")
             return 0
@@ -37,6 +38,13 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     except MirrorError as error:
         print(f"{options.PROGRAM}: {error}", file=sys.stderr)
         return error.errno
+
+
+def _with_environment(argv: Sequence[str]) -> Sequence[str]:
+    """What CEPH_ARGS holds goes before the arguments, as for every program of Ceph."""
+    if "--managed" in argv:
+        return argv
+    return [*shlex.split(os.environ.get("CEPH_ARGS", "")), *argv]
 
 
 def run_managed() -> int:
@@ -62,16 +70,20 @@ def run_managed() -> int:
 
 def run_alone(wanted: options.Options) -> int:
     """Replay every mirrored pool, with the daemon's arguments and no manager."""
-    conffile = os.path.abspath(wanted.conf or daemonize.find_conf(wanted.cluster))
-
-    def connect() -> Connection:
-        return Connection.connect("local", wanted.entity, conffile, {}, wanted.ceph_args)
-
+    wanted = daemonize.complete(wanted)
     daemonize.prepare(wanted)
 
     async def serve() -> None:
+        def connect() -> Connection:
+            conf = {"admin_socket": socket.librados_path}
+            if wanted.log_file:
+                conf["log_file"] = wanted.log_file
+            return Connection.connect(
+                "local", wanted.entity, wanted.conf, conf, wanted.ceph_args, wanted.cluster)
+
         worker = Worker(_in_thread(connect), wanted.entity, lambda message: None, {})
-        socket = AdminSocket(wanted.admin_socket, worker.admin_commands())
+        socket = AdminSocket(
+            daemonize.admin_socket(wanted), lambda: admin_commands.commands(worker))
         await socket.open()
         try:
             await _until_stopped(worker, asyncio.Event())

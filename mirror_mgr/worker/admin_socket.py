@@ -2,6 +2,9 @@
 
 A request is a JSON object with a `prefix`, ended by a zero byte; the answer is its length in four
 bytes, big endian, and a text (common/admin_socket.cc, all releases).
+
+librados serves such a socket as well (`config ...`, `perf ...`, `log ...`): what is not a command
+of ours is handed on to it, and what both know is answered as one.
 """
 
 import asyncio
@@ -9,60 +12,64 @@ import json
 import logging
 import os
 import struct
-from typing import Any, Callable, Dict, List, Mapping, Optional
+from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional
 
-from ..errors import MirrorError, NotFound
+from ..errors import InvalidArgument, MirrorError, NotReady
 
 log = logging.getLogger(__name__)
 
-Answer = Callable[[Mapping[str, Any]], Any]
+class Command(NamedTuple):
+    """What is answered to one prefix: a value to be shown as JSON, or None for nothing.
 
+    `answer` may be a coroutine function.
+    `merge`: librados answers this too; ours is added to its answer.
+    """
 
-class Command:
-    """What is answered to one prefix; `argument` is the name of an optional last word."""
-
-    def __init__(self, help: str, answer: Answer, argument: Optional[str] = None) -> None:
-        self.help = help
-        self.answer = answer
-        self.argument = argument
-
-    def signature(self, prefix: str) -> List[Any]:
-        words: List[Any] = list(prefix.split())
-        if self.argument:
-            words.append({"name": self.argument, "type": "CephString", "req": False})
-        return words
+    help: str
+    answer: Callable[[], Any]
+    merge: bool = False
 
 
 class AdminSocket:
-    """Serves `commands`, by prefix, at `path` from :meth:`open` to :meth:`close`; None: nowhere."""
+    """Serves at `path` from :meth:`open` to :meth:`close`.
 
-    def __init__(self, path: Optional[str], commands: Mapping[str, Command]) -> None:
+    `commands` gives those of the moment, by prefix.  librados, told so by its option
+    `admin_socket`, has its own at `librados_path`.
+    """
+
+    def __init__(self, path: str, commands: Callable[[], Mapping[str, Command]]) -> None:
         self._path = path
-        self._commands: Dict[str, Command] = {
-            "help": Command("list available commands", self._help),
-            "get_command_descriptions": Command("list available commands", self._descriptions),
-            **commands,
-        }
+        self._commands = commands
         self._server: Optional[asyncio.AbstractServer] = None
 
+    @property
+    def librados_path(self) -> str:
+        return f"{self._path}.librados"
+
     async def open(self) -> None:
-        """Take the path over from a process that is gone; raise the error of the errno."""
-        if self._path is None:
-            return
-        if os.path.exists(self._path):
-            os.unlink(self._path)
-        self._server = await asyncio.start_unix_server(self._serve, self._path)
-        os.chmod(self._path, 0o700)
+        """Take the path over from a process that is gone.
+
+        A path where nothing can be made costs the socket, not the replay, as with the daemon.
+        """
+        try:
+            if os.path.exists(self._path):
+                os.unlink(self._path)
+            self._server = await asyncio.start_unix_server(self._serve, self._path)
+            os.chmod(self._path, 0o700)
+        except OSError as error:
+            log.error("admin socket %s: %s", self._path, error)
 
     def close(self) -> None:
-        if self._server is not None and self._path is not None:
+        if self._server is not None:
             self._server.close()
-            os.unlink(self._path)
+            for path in (self._path, self.librados_path):
+                if os.path.exists(path):
+                    os.unlink(path)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             request = await reader.readuntil(b"\0")
-            text = self._answer(request[:-1]).encode()
+            text = await self._answer(request)
             writer.write(struct.pack("!I", len(text)) + text)
             await writer.drain()
         except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, OSError) as error:
@@ -70,22 +77,84 @@ class AdminSocket:
         finally:
             writer.close()
 
-    def _answer(self, request: bytes) -> str:
+    async def _answer(self, request: bytes) -> bytes:
         try:
-            asked = json.loads(request)
-            command = self._commands.get(asked.get("prefix"))
-            if command is None:
-                raise NotFound(f"no such command: {asked.get('prefix')!r}; try help")
-            return json.dumps(command.answer(asked), indent=4, sort_keys=True)
-        except (ValueError, AttributeError):
-            return json.dumps({"error": "the request is no JSON object"})
+            return await self._answer_to(request)
         except MirrorError as error:
-            return json.dumps({"error": str(error)})
+            text = os.strerror(error.errno)
+            return f"ERROR: ({error.errno}) {text}\n{error}\n".encode()
 
-    def _help(self, asked: Mapping[str, Any]) -> Any:
-        return {prefix: command.help for prefix, command in self._commands.items()}
+    async def _answer_to(self, request: bytes) -> bytes:
+        asked = _decode(request)
+        prefix = asked["prefix"]
+        ours = self._commands()
+        if prefix == "help":
+            return _shown({**await self._librados("help"),
+                           **{name: command.help for name, command in ours.items()}})
+        if prefix == "get_command_descriptions":
+            return _shown(descriptions(await self._librados(prefix), ours))
+        command = ours.get(prefix)
+        if command is None:
+            return await self._hand_on(request)
+        answer = command.answer()
+        if asyncio.iscoroutine(answer):
+            answer = await answer
+        if command.merge:
+            answer = _selected({**await self._librados(prefix), **answer}, asked)
+        return b"" if answer is None else _shown(answer)
 
-    def _descriptions(self, asked: Mapping[str, Any]) -> Any:
-        return {f"cmd{number:03}": {"sig": command.signature(prefix), "help": command.help,
-                                    "module": "rbd-mirror", "perm": "r", "avail": "cli"}
-                for number, (prefix, command) in enumerate(self._commands.items())}
+    async def _librados(self, prefix: str) -> Dict[str, Any]:
+        """What librados answers to a command; nothing while it does not listen."""
+        try:
+            found = json.loads(await self._hand_on(json.dumps({"prefix": prefix}).encode() + b"\0"))
+            return dict(found)
+        except (NotReady, ValueError):
+            return {}
+
+    async def _hand_on(self, request: bytes) -> bytes:
+        try:
+            reader, writer = await asyncio.open_unix_connection(self.librados_path)
+        except OSError:
+            raise NotReady("no such command while the local cluster is not connected; "
+                           "try help") from None
+        try:
+            writer.write(request)
+            [length] = struct.unpack("!I", await reader.readexactly(4))
+            return await reader.readexactly(length)
+        except (asyncio.IncompleteReadError, OSError) as error:
+            raise NotReady(f"librados gave no answer: {error}") from None
+        finally:
+            writer.close()
+
+
+def descriptions(theirs: Mapping[str, Any], ours: Mapping[str, Command]) -> Dict[str, Any]:
+    """Given what librados describes and our commands, return the table that `ceph` asks for."""
+    found = list(theirs.values())
+    known = {" ".join(word for word in one["sig"] if isinstance(word, str)) for one in found}
+    found += [{"sig": prefix.split(" "), "help": command.help}
+              for prefix, command in ours.items() if prefix not in known]
+    return {f"cmd{number:03}": one for number, one in enumerate(found)}
+
+
+def _decode(request: bytes) -> Dict[str, Any]:
+    try:
+        asked = json.loads(request[:-1])
+    except ValueError:
+        raise InvalidArgument("invalid json") from None
+    if not isinstance(asked, dict) or not isinstance(asked.get("prefix"), str):
+        raise InvalidArgument("invalid command json")
+    return asked
+
+
+def _selected(counters: Mapping[str, Any], asked: Mapping[str, Any]) -> Dict[str, Any]:
+    """`perf dump LOGGER COUNTER`: the one that is named, nothing when there is no such."""
+    logger, counter = asked.get("logger"), asked.get("counter")
+    found = {name: value for name, value in counters.items() if logger in (None, "", name)}
+    if counter:
+        found = {name: {key: value for key, value in values.items() if key == counter}
+                 for name, values in found.items()}
+    return found
+
+
+def _shown(answer: Any) -> bytes:
+    return (json.dumps(answer, indent=4) + "\n").encode()

@@ -3,15 +3,21 @@
 import ctypes
 import grp
 import logging
+import logging.handlers
 import os
 import pwd
 import signal
 import sys
+from dataclasses import replace
 
+from ..cluster.connection import configured
 from ..errors import InvalidArgument
-from .options import Options
+from .options import Options, refuse_leftovers
 
 _PR_SET_PDEATHSIG = 1
+# As the daemon has them where nothing else is said.
+_USUAL_SOCKET = "$run_dir/$cluster-$name.$pid.$cctid.asok"
+_USUAL_LOG = "/var/log/ceph/$cluster-$name.log"
 _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
@@ -46,6 +52,32 @@ def find_conf(cluster: str) -> str:
                           f"{', '.join(candidates)}); name it by -c or CEPH_CONF")
 
 
+def complete(wanted: Options) -> Options:
+    """Given what the command line asks for, add what ceph.conf or Ceph's own defaults say.
+
+    Raise InvalidArgument for an option that neither we nor Ceph know, and for a wrong value.
+    """
+    conffile = os.path.abspath(wanted.conf or find_conf(wanted.cluster))
+    # In the foreground a log that nobody asked for goes to the terminal.
+    usual_log = "" if wanted.foreground else _USUAL_LOG
+    found, rest = configured(wanted.entity, conffile, wanted.ceph_args, wanted.cluster,
+                             {"pid_file": "", "log_file": usual_log})
+    refuse_leftovers(rest)
+    return replace(wanted, conf=conffile,
+                   pid_file=wanted.pid_file or found["pid_file"] or None,
+                   log_file=wanted.log_file or found["log_file"] or None)
+
+
+def admin_socket(wanted: Options) -> str:
+    """Where to listen; to be asked after `prepare`, as the name may hold the process id."""
+    if wanted.admin_socket:
+        return wanted.admin_socket
+    assert wanted.conf is not None
+    found, _ = configured(wanted.entity, wanted.conf, wanted.ceph_args, wanted.cluster,
+                          {"admin_socket": _USUAL_SOCKET})
+    return found["admin_socket"]
+
+
 def prepare(wanted: Options) -> None:
     """Become what the command line asks for; before any thread or connection is made."""
     if not wanted.foreground:
@@ -77,7 +109,8 @@ def _into_background() -> None:
 def _set_up_log(wanted: Options) -> None:
     handler: logging.Handler = logging.StreamHandler(sys.stderr)
     if wanted.log_file and not wanted.log_to_stderr:
-        handler = logging.FileHandler(wanted.log_file)
+        # One that notices when logrotate moved the file away.
+        handler = logging.handlers.WatchedFileHandler(wanted.log_file)
     handler.setFormatter(logging.Formatter(_FORMAT))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
 

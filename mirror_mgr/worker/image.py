@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from dataclasses import dataclass, replace
-from typing import Callable, Optional
+from typing import Callable, List, Optional
 
 from .. import states
 from ..cluster.pool import Pool, Watch
@@ -13,17 +13,15 @@ from ..replay import create, scan, trash, unlink
 from ..replay.image import Copy, Image
 from ..replay.snapshot import Means, SnapshotSync
 from ..wire import cls_rbd
-from ..wire.constants import Feature, MirrorImageState
+from ..wire.constants import Feature, MirrorImageState, StatusState
 from ..wire.header import DIRECTORY, ImageHeader
 from ..wire.snapshot import Snapshot
 from ..wire.watch_notify import ImageOp, decode_image
-from . import status
+from . import settings, status
 from .status import ImageStatus, Meter, SyncHistory, Syncing
 
 log = logging.getLogger(__name__)
 
-# How long an image may go unlooked at when no watch tells of news.
-CHECK_SECONDS = 30.0
 _RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0)
 _YIELD_SECONDS = 2.0
 # A mirror snapshot is announced twice, before and after it is complete.
@@ -83,11 +81,19 @@ class ImageReplayer:
         self._note = ""
         self._synced_to: Optional[int] = None
         self._only_remote = False
+        self._flushes: List["asyncio.Future[None]"] = []
 
     @property
     def copy_id(self) -> Optional[str]:
         """The id of the local image, None while there is none."""
         return self._copy.id if self._copy else None
+
+    @property
+    def as_found(self) -> Mirrored:
+        """The image as a replayer that takes over from this one finds it."""
+        state = MirrorImageState.ENABLED if self._created else MirrorImageState.CREATING
+        return replace(self.mirrored, local_id=self.copy_id,
+                       local_state=state if self._copy else None)
 
     def wake(self) -> None:
         """Look at the image again soon."""
@@ -116,21 +122,48 @@ class ImageReplayer:
         try:
             while True:
                 self._news.clear()
+                flushes = len(self._flushes)
                 pause = await self._attempt()
+                if pause:
+                    _end_all(self._flushes[:flushes])
+                    del self._flushes[:flushes]
                 try:
                     await asyncio.wait_for(self._news.wait(), pause)
                 except asyncio.TimeoutError:
                     self._only_remote = False
         finally:
+            _end_all(self._flushes)
             await self._unwatch()
             self._local.close()
+
+    async def stand_still(self) -> None:
+        """In place of :meth:`run`: only say that an administrator stopped the image."""
+        try:
+            if not self.name:
+                self.name = await self._find_name()
+        except NotFound:
+            pass
+        self._tell(status.stopped_by_hand())
+        try:
+            await asyncio.Event().wait()
+        finally:
+            _end_all(self._flushes)
+            self._local.close()
+
+    async def flush(self) -> None:
+        """Wait until what the primary has now is here, or it is clear that it can't be."""
+        if self.status.state in (StatusState.STARTING_REPLAY, StatusState.REPLAYING):
+            done: "asyncio.Future[None]" = asyncio.get_running_loop().create_future()
+            self._flushes.append(done)
+            self.wake()
+            await done
 
     async def _attempt(self) -> float:
         """Look and act once; return the seconds until the next look if nothing happens before."""
         try:
             again = await self._step()
             self._failures = 0
-            return 0.0 if again else CHECK_SECONDS
+            return 0.0 if again else settings.check_seconds(self._local.connection.conf_get)
         except Fenced:
             raise
         except (NotReady, Busy) as error:
@@ -392,3 +425,9 @@ def _stopped(reason: str, remote: ImageHeader) -> ImageStatus:
     if reason == scan.LOCAL_IS_PRIMARY:
         return status.primary(here_alone=bool(remote.features & Feature.NON_PRIMARY))
     return status.demoted(reason) if reason.startswith("remote image") else status.stopped(reason)
+
+
+def _end_all(waiting: List["asyncio.Future[None]"]) -> None:
+    for one in waiting:
+        if not one.done():
+            one.set_result(None)

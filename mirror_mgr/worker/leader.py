@@ -13,8 +13,8 @@ from ..cluster.pool import Pool
 from ..errors import Busy, Fenced, MirrorError
 from ..wire.header import LEADER
 from ..wire.watch_notify import LeaderOp, encode_leader
+from . import settings
 
-HEARTBEAT_SECONDS = 5.0
 _RETRY_SECONDS = 3.0
 _DESCRIPTION = "mirror_mgr"
 
@@ -64,7 +64,8 @@ class Leader:
         await self._say(LeaderOp.LOCK_ACQUIRED)
         while True:
             try:
-                await asyncio.wait_for(self._lost.wait(), HEARTBEAT_SECONDS)
+                await asyncio.wait_for(self._lost.wait(), settings.heartbeat_seconds(
+                    self._pool.connection.conf_get))
                 break
             except asyncio.TimeoutError:
                 await self._say(LeaderOp.HEARTBEAT)

@@ -4,7 +4,17 @@ import asyncio
 import logging
 import time
 from dataclasses import dataclass
-from typing import Callable, Dict, FrozenSet, List, Optional, Set, Tuple
+from typing import (
+    Callable,
+    Collection,
+    Dict,
+    FrozenSet,
+    Iterable,
+    List,
+    Optional,
+    Set,
+    Tuple,
+)
 
 from ..cluster.connection import Connection
 from ..cluster.pool import Pool
@@ -19,16 +29,16 @@ from ..wire.constants import ImageMode, MirrorImageState, MirrorMode, PeerDirect
 from ..wire.header import DIRECTORY, MIRRORING, NAMESPACES
 from ..wire.mirror import MirrorPeer, MirrorPool
 from . import peer as peers
+from . import settings
 from .image import Gates, ImageReplayer, Mirrored
 from .leader import Leader
 from .statuses import StatusBoard
+from .stops import ManualStops
 
 log = logging.getLogger(__name__)
 
-REFRESH_SECONDS = 10.0
 PING_SECONDS = 30.0
 _RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0)
-
 
 
 async def read_mirroring(pool: Pool) -> MirrorPool:
@@ -37,6 +47,12 @@ async def read_mirroring(pool: Pool) -> MirrorPool:
         return MirrorPool.from_omap(await pool.omap(MIRRORING))
     except NotFound:
         return MirrorPool()
+
+
+def image_spec(pool: str, namespace: str, replayer: ImageReplayer) -> str:
+    """The image as commands name it; by its id at the primary while its name is not known."""
+    name = replayer.name or replayer.mirrored.remote_id
+    return "/".join(filter(None, (pool, namespace, name)))
 
 
 @dataclass
@@ -51,7 +67,8 @@ class NamespaceReplayer:
     """The images of one namespace; lives as long as the connection to the peer."""
 
     def __init__(self, name: str, local: Pool, remote: Pool, link: Link,
-                 means: Callable[[], Means], gates: Gates, news: Callable[[], None],
+                 means: Callable[[], Means], gates: Gates, stops: ManualStops,
+                 news: Callable[[], None],
                  ended: Callable[["asyncio.Task[None]"], None]) -> None:
         self.name = name
         self.images: Dict[str, Replaying] = {}
@@ -62,6 +79,7 @@ class NamespaceReplayer:
         self._link = link
         self._means = means
         self._gates = gates
+        self._stops = stops
         self._ended = ended
         self._sweeping: Optional["asyncio.Task[None]"] = None
         self.boards = (StatusBoard(local, "", news), StatusBoard(remote, link.local_uuid, news))
@@ -111,10 +129,20 @@ class NamespaceReplayer:
             self._sweeping = asyncio.ensure_future(trash.sweep(self._local, local.images))
             self._sweeping.add_done_callback(self._ended)
 
+    async def renew(self, global_ids: Iterable[str]) -> None:
+        """Start image replayers anew, or have them stand still where that was asked for."""
+        for global_id in global_ids:
+            running = self.images.get(global_id)
+            if running is not None:
+                await self._end(global_id)
+                if global_id not in self.images:
+                    self._start(running.replayer.as_found)
+
     def _start(self, mirrored: Mirrored) -> None:
         replayer = ImageReplayer(self._local, self._remote, self._link, self._means, mirrored,
                                  self._gates, self._publish)
-        task = asyncio.ensure_future(replayer.run())
+        stopped = self._stops.is_stopped(mirrored.global_id)
+        task = asyncio.ensure_future(replayer.stand_still() if stopped else replayer.run())
         task.add_done_callback(self._ended)
         self.images[mirrored.global_id] = Replaying(replayer, task)
 
@@ -178,9 +206,11 @@ class PoolReplayer:
     """Replays all images of one pool while it holds the pool's leader lock."""
 
     def __init__(self, local: Connection, pool_id: int, name: str, budget: Budget, gates: Gates,
-                 dead: FrozenSet[str]) -> None:
+                 dead: FrozenSet[str], stops: ManualStops) -> None:
         self.pool_id = pool_id
         self.name = name
+        self.stops = stops
+        self.peer: Optional[MirrorPeer] = None
         self.peer_error: Optional[str] = None
         self.since = time.time()
         self.namespaces: Dict[str, NamespaceReplayer] = {}
@@ -197,6 +227,52 @@ class PoolReplayer:
         """Look at the pool again at once."""
         self._news.set()
 
+    @property
+    def instance_id(self) -> str:
+        """Of the local connection, as the daemon counts its instances."""
+        return str(self._local.instance_id)
+
+    # --- what an administrator asks for; without a global id: of every image ----------------------
+
+    async def stop(self, global_id: Optional[str] = None) -> None:
+        """Replay no more until :meth:`start`."""
+        await self._obey(global_id, True)
+
+    async def start(self, global_id: Optional[str] = None) -> None:
+        """Replay what was stopped."""
+        await self._obey(global_id, False)
+
+    async def restart(self, global_id: Optional[str] = None) -> None:
+        """Replay from the beginning: everything that is known of an image is looked up anew."""
+        self._set_stopped(global_id, False)
+        await self._renew(self._chosen(global_id))
+
+    async def flush(self, global_id: Optional[str] = None) -> None:
+        """Wait until what the primaries have now is here, or it is clear that it can't be."""
+        await asyncio.gather(*(replayer.flush() for replayer in self._chosen(global_id)))
+
+    async def _obey(self, global_id: Optional[str], stopped: bool) -> None:
+        before = {r for r in self._chosen(global_id)
+                  if self.stops.is_stopped(r.mirrored.global_id) != stopped}
+        self._set_stopped(global_id, stopped)
+        await self._renew(before)
+
+    def _set_stopped(self, global_id: Optional[str], stopped: bool) -> None:
+        if global_id is None:
+            self.stops.set_all(stopped)
+        else:
+            self.stops.set(global_id, stopped)
+
+    def _chosen(self, global_id: Optional[str]) -> List[ImageReplayer]:
+        return [replayer for _, replayer in self.replayers()
+                if global_id in (None, replayer.mirrored.global_id)]
+
+    async def _renew(self, replayers: Collection[ImageReplayer]) -> None:
+        global_ids = [replayer.mirrored.global_id for replayer in replayers]
+        await asyncio.gather(*(one.renew(global_ids) for one in self.namespaces.values()))
+
+    # --- the pool's life --------------------------------------------------------------------------
+
     async def run(self) -> None:
         """Until cancelled; raise Fenced when the local client was blocklisted."""
         leading = asyncio.ensure_future(self.leader.run())
@@ -205,7 +281,7 @@ class PoolReplayer:
         try:
             while True:
                 self._news.clear()
-                pause = REFRESH_SECONDS
+                pause = settings.refresh_seconds(self._local.conf_get)
                 try:
                     self._raise_failure()
                     if self.leader.leading:
@@ -232,7 +308,7 @@ class PoolReplayer:
         """With the lock held: reach the peer and replay until either is lost."""
         local_pool = self._local.pool(self.pool_id)
         mirroring = await read_mirroring(local_pool)
-        peer = peers.choose(mirroring)
+        peer = self.peer = peers.choose(mirroring)
         if peer is None:
             self.peer_error = None
             return
@@ -273,7 +349,7 @@ class PoolReplayer:
             assert link is not None
             await self._refresh_namespaces(site, remote_id, link, mirroring.mode)
             self.peer_error = None
-            await self._wait(REFRESH_SECONDS)
+            await self._wait(settings.refresh_seconds(self._local.conf_get))
 
     async def _say_hello(self, remote: Connection, remote_id: int, local_uuid: str,
                          known: Optional[Link]) -> Link:
@@ -301,7 +377,7 @@ class PoolReplayer:
                 self.namespaces[name] = NamespaceReplayer(
                     name, self._local.pool(self.pool_id, name),
                     site.connection.pool(remote_id, name), link, lambda: self._means(site),
-                    self._gates, self.refresh, self._ended)
+                    self._gates, self.stops, self.refresh, self._ended)
             await self.namespaces[name].refresh()
 
     def _means(self, site: peers.PeerSite) -> Means:

@@ -130,6 +130,11 @@ def stopped(reason: str) -> ImageStatus:
     return ImageStatus(StatusState.STOPPED, reason, states.STOPPED, reason)
 
 
+def stopped_by_hand() -> ImageStatus:
+    return ImageStatus(StatusState.STOPPED, "stopped", states.STOPPED,
+                       "it was stopped on its worker's admin socket, until it is started there")
+
+
 def resyncing() -> ImageStatus:
     return ImageStatus(StatusState.STOPPED, "resync requested", states.WAITING,
                        "a resync was requested: the copy is made anew")

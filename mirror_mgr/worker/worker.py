@@ -6,21 +6,19 @@ import os
 import time
 from typing import Any, Awaitable, Callable, Dict, FrozenSet, List, Mapping, Optional, Set, Tuple
 
-from .. import __version__
 from ..cluster.connection import Connection
-from ..errors import Fenced, MirrorError, NotFound
+from ..errors import Fenced, MirrorError
 from ..replay.budget import Budget
 from ..wire.constants import MirrorMode
-from . import memory, protocol
-from .admin_socket import Command
+from . import memory, protocol, settings
 from .image import Gates, ImageReplayer
-from .pool import PoolReplayer, read_mirroring
+from .pool import PoolReplayer, image_spec, read_mirroring
 from .service import ServiceEntry, client_id
 from .status import Syncing
+from .stops import ManualStops
 
 log = logging.getLogger(__name__)
 
-POOLS_SECONDS = 10.0
 _TELL_SECONDS = 2.0
 _RECONNECT_SECONDS = 2.0
 _MIB = 1 << 20
@@ -51,6 +49,9 @@ class Worker:
         self._news = asyncio.Event()
         self._told: Dict[str, Tuple[Any, ...]] = {}
         self._fenced = False
+        self._stops: Dict[int, ManualStops] = {}
+        self._syncs_by_conf: Optional[int] = None
+        self._local: Optional[Connection] = None
         self.set_options(options)
 
     def set_options(self, options: Mapping[str, Any]) -> None:
@@ -94,11 +95,13 @@ class Worker:
         log.info("connected as %s, instance %d at %s", self._entity, local.instance_id,
                  local.address)
         self._fenced = False
+        self._local = local
         try:
             await self._replay(local, ServiceEntry(local, client_id(self._entity)))
         except Fenced:
             log.warning("this client was blocklisted; connecting again as a new one")
         finally:
+            self._local = None
             await self._end_pools()
             await asyncio.get_running_loop().run_in_executor(None, local.close)
 
@@ -109,11 +112,12 @@ class Worker:
             self._news.clear()
             if self._fenced:
                 raise Fenced("")
+            self._follow_conf()
             try:
-                if asked or time.monotonic() - looked > POOLS_SECONDS:
+                if asked or time.monotonic() - looked > settings.refresh_seconds(local.conf_get):
                     looked = time.monotonic()
                     await self._refresh_pools(local)
-                await entry.update(pool for pool, _ in self._pools.values())
+                await entry.update(self.pools)
             except Fenced:
                 raise
             except MirrorError as error:
@@ -123,6 +127,13 @@ class Worker:
             except asyncio.TimeoutError:
                 pass
 
+    def _follow_conf(self) -> None:
+        """Take over a change of Ceph's own option; what the manager says later counts again."""
+        asked = settings.concurrent_syncs(self.conf_get)
+        if asked != self._syncs_by_conf:
+            self._syncs_by_conf = asked
+            self.set_options({"concurrent_syncs": asked or _CONCURRENT_SYNCS})
+
     async def _refresh_pools(self, local: Connection) -> None:
         wanted = await self._mirrored_pools(local)
         for pool_id in list(self._pools):
@@ -130,7 +141,9 @@ class Worker:
                 await self._end_pool(pool_id)
         for pool_id, name in wanted.items():
             if pool_id not in self._pools:
-                replayer = PoolReplayer(local, pool_id, name, self.budget, self._gates, self._dead)
+                replayer = PoolReplayer(
+                    local, pool_id, name, self.budget, self._gates, self._dead,
+                    self._stops.setdefault(pool_id, ManualStops()))
                 task = asyncio.ensure_future(replayer.run())
                 task.add_done_callback(self._pool_ended)
                 self._pools[pool_id] = (replayer, task)
@@ -176,29 +189,26 @@ class Worker:
                     del self._pools[pool_id]
         self._news.set()
 
-    # --- what an administrator asks the process itself ------------------------------------------
+    # --- for the admin socket -------------------------------------------------------------------
 
-    def admin_commands(self) -> Dict[str, Command]:
-        """What the worker answers on its admin socket."""
+    @property
+    def pools(self) -> List[PoolReplayer]:
+        return [pool for pool, _ in self._pools.values()]
+
+    def conf_get(self, option: str) -> str:
+        """An option of Ceph; empty while there is no connection."""
+        return self._local.conf_get(option) if self._local is not None else ""
+
+    def counters(self) -> Dict[str, int]:
+        """Of the whole process, for the manager as well."""
+        histories = [replayer.history for pool in self.pools for _, replayer in pool.replayers()]
         return {
-            "version": Command("show the version", lambda asked: {"version": __version__}),
-            "perf dump": Command("show counters", lambda asked: {
-                "rbd_mirror": self._counters([pool for pool, _ in self._pools.values()])}),
-            "rbd mirror status": Command(
-                "show the status of all pools and images, or of one pool",
-                lambda asked: self._status(asked.get("pool")), argument="pool"),
+            "rss_bytes": memory.rss_bytes(),
+            "bytes_in_flight": self.budget.used,
+            "bytes_copied": sum(h.total_bytes for h in histories),
+            "syncs": sum(h.snapshots for h in histories),
+            "cpu_ms": int(time.process_time() * 1000),
         }
-
-    def _status(self, wanted: Optional[str]) -> Dict[str, Any]:
-        pools = [pool for pool, _ in self._pools.values() if wanted in (None, pool.name)]
-        if wanted is not None and not pools:
-            raise NotFound(f"pool {wanted!r} is not replayed here")
-        return {"pool_replayers": [{
-            "pool": pool.name, "leader": pool.leader.leading, "peer_error": pool.peer_error,
-            "image_replayers": [{
-                "name": report.spec, "global_id": report.global_id, "state": report.state,
-                "reason": report.reason} for report in image_reports(pool)],
-        } for pool in pools]}
 
     # --- what the manager is told -----------------------------------------------------------------
 
@@ -210,7 +220,7 @@ class Worker:
                 await asyncio.sleep(protocol.HEARTBEAT_SECONDS)
 
     def _heartbeat(self) -> protocol.Heartbeat:
-        pools = [pool for pool, _ in self._pools.values()]
+        pools = self.pools
         reports = {r.global_id: r for pool in pools for r in image_reports(pool)}
         changed = [r for gid, r in reports.items() if self._told.get(gid) != _key(r)]
         changed = changed[:protocol.IMAGES_PER_HEARTBEAT]
@@ -219,18 +229,8 @@ class Worker:
             del self._told[gid]
         self._told.update((r.global_id, _key(r)) for r in changed)
         return protocol.Heartbeat(
-            counters=self._counters(pools), images=tuple(changed), removed=removed,
+            counters=self.counters(), images=tuple(changed), removed=removed,
             pools=tuple(r for pool in pools for r in pool_reports(pool)))
-
-    def _counters(self, pools: List[PoolReplayer]) -> Dict[str, int]:
-        histories = [r.history for pool in pools for _, r in pool.replayers()]
-        return {
-            "rss_bytes": memory.rss_bytes(),
-            "bytes_in_flight": self.budget.used,
-            "bytes_copied": sum(h.total_bytes for h in histories),
-            "syncs": sum(h.snapshots for h in histories),
-            "cpu_ms": int(time.process_time() * 1000),
-        }
 
 
 def _key(report: protocol.ImageReport) -> Tuple[Any, ...]:
@@ -245,9 +245,8 @@ def image_reports(pool: PoolReplayer) -> List[protocol.ImageReport]:
 def image_report(pool: PoolReplayer, namespace: str,
                  replayer: ImageReplayer) -> protocol.ImageReport:
     now = replayer.status
-    prefix = f"{pool.name}/{namespace}" if namespace else pool.name
     return protocol.ImageReport(
-        spec=f"{prefix}/{replayer.name or replayer.mirrored.remote_id}",
+        spec=image_spec(pool.name, namespace, replayer),
         global_id=replayer.mirrored.global_id,
         state=now.standing,
         reason=now.reason,

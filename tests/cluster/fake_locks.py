@@ -39,6 +39,9 @@ class FakeConnection:
     async def blocklist(self, address):
         self._pool.events.append(f"blocklist {address}")
 
+    def conf_get(self, option):
+        return ""
+
 
 class FakePool:
     """`events` is what was done to the object, in order; `before[method]` runs before a call."""

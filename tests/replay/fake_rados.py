@@ -292,8 +292,17 @@ def _extents(mask: bytes) -> Tuple[Tuple[int, int], ...]:
     return tuple(found)
 
 
+class FakeConnection:
+    """One whose options nobody has set."""
+
+    def conf_get(self, option: str) -> str:
+        return ""
+
+
 class FakePool:
     """What the copier uses of cluster.pool.Pool."""
+
+    connection = FakeConnection()
 
     def __init__(self, rados: FakeRados, snap_id: Optional[int] = None,
                  context: Sequence[int] = ()) -> None:

@@ -76,5 +76,8 @@ class FakeConnection:
         value = self.keys[command["key"]]
         return value if isinstance(value, bytes) else json.dumps(value).encode()
 
+    def conf_get(self, option):
+        return ""
+
     def close(self):
         self.closed = True

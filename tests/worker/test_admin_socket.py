@@ -10,67 +10,139 @@ from mirror_mgr.errors import NotFound
 from mirror_mgr.worker.admin_socket import AdminSocket, Command
 
 
-def ask(path, request: bytes):
-    async def talk():
-        socket = AdminSocket(str(path), {
-            "rbd mirror status": Command("status", lambda asked: {"of": asked.get("pool")}, "pool"),
-            "fail": Command("always", fail)})
-        await socket.open()
-        try:
-            reader, writer = await asyncio.open_unix_connection(str(path))
-            writer.write(request)
-            writer.write_eof()
-            answer = await reader.read()
-            writer.close()
-            return answer
-        finally:
-            socket.close()
+class Librados:
+    """Its socket: it knows one command, and says what was handed on to it."""
 
-    answer = asyncio.run(talk())
-    assert not path.exists()
-    if not answer:
-        return None
-    assert struct.unpack("!I", answer[:4]) == (len(answer) - 4,)
-    return json.loads(answer[4:])
+    def __init__(self, path):
+        self.path = path
+        self.heard = []
+
+    async def __aenter__(self):
+        self.server = await asyncio.start_unix_server(self.serve, self.path)
+
+    async def __aexit__(self, *error):
+        self.server.close()
+
+    async def serve(self, reader, writer):
+        asked = json.loads((await reader.readuntil(b"\0"))[:-1])
+        self.heard.append(asked)
+        answers = {"help": {"config get": "theirs", "perf dump": "theirs"},
+                   "get_command_descriptions": {
+                       "cmd000": {"sig": ["perf", "dump", {"name": "logger"}], "help": "theirs"}},
+                   "perf dump": {"cct": {"workers": 1}, "objecter": {"op": 2}},
+                   "config get": {"x": asked.get("var")}}
+        text = json.dumps(answers[asked["prefix"]]).encode()
+        writer.write(struct.pack("!I", len(text)) + text)
+        writer.close()
 
 
-def fail(asked):
+async def slowly():
+    await asyncio.sleep(0)
+    return {"of": "p"}
+
+
+def fail():
     raise NotFound("pool 'x' is not replayed here")
 
 
-def test_a_command_with_and_without_its_argument(tmp_path):
-    path = tmp_path / "asok"
-    assert ask(path, b'{"prefix": "rbd mirror status"}\0') == {"of": None}
-    assert ask(path, b'{"prefix": "rbd mirror status", "pool": "p"}\0') == {"of": "p"}
+COMMANDS = {
+    "rbd mirror status p": Command("status", slowly),
+    "rbd mirror stop": Command("stop", lambda: None),
+    "perf dump": Command("counters", lambda: {"ours": {"a": 1, "b": 2}}, merge=True),
+    "fail": Command("always", fail),
+}
 
 
-def test_the_descriptions_name_words_and_arguments(tmp_path):
-    found = ask(tmp_path / "asok", b'{"prefix": "get_command_descriptions"}\0').values()
-    [status] = [one for one in found if "status" in one["sig"]]
-    assert status["sig"] == [
-        "rbd", "mirror", "status", {"name": "pool", "type": "CephString", "req": False}]
+def answer_to(path, request: bytes, connected=True):
+    """The text that is answered; None where nothing is."""
+    async def talk():
+        socket = AdminSocket(str(path), lambda: COMMANDS)
+        await socket.open()
+        try:
+            if not connected:
+                return await exchange()
+            async with Librados(socket.librados_path):
+                return await exchange()
+        finally:
+            socket.close()
+
+    async def exchange():
+        reader, writer = await asyncio.open_unix_connection(str(path))
+        writer.write(request)
+        writer.write_eof()
+        answer = await reader.read()
+        writer.close()
+        return answer
+
+    answer = asyncio.run(talk())
+    assert list(path.parent.iterdir()) == []
+    if not answer:
+        return None
+    assert struct.unpack("!I", answer[:4]) == (len(answer) - 4,)
+    return answer[4:].decode()
+
+
+def ask(path, prefix, connected=True, **more):
+    request = json.dumps({"prefix": prefix, **more}).encode() + b"\0"
+    return json.loads(answer_to(path / "asok", request, connected))
+
+
+def test_commands_of_ours(tmp_path):
+    assert ask(tmp_path, "rbd mirror status p") == {"of": "p"}
+    assert answer_to(tmp_path / "asok", b'{"prefix": "rbd mirror stop"}\0') == ""
+
+
+def test_what_is_not_ours_is_librados_s(tmp_path):
+    assert ask(tmp_path, "config get", var="y") == {"x": "y"}
+
+
+def test_what_both_know_is_answered_as_one(tmp_path):
+    both = {"cct": {"workers": 1}, "objecter": {"op": 2}, "ours": {"a": 1, "b": 2}}
+    assert ask(tmp_path, "perf dump") == both
+    assert ask(tmp_path, "perf dump", logger="ours", counter="b") == {"ours": {"b": 2}}
+    assert ask(tmp_path, "perf dump", logger="cct") == {"cct": {"workers": 1}}
+    assert ask(tmp_path, "perf dump", logger="neither") == {}
+    assert ask(tmp_path, "perf dump", connected=False) == {"ours": {"a": 1, "b": 2}}
+
+
+def test_the_descriptions_are_of_all_commands_once(tmp_path):
+    found = ask(tmp_path, "get_command_descriptions")
+    assert list(found) == [f"cmd{number:03}" for number in range(4)]
+    assert [one["sig"] for one in found.values()] == [
+        ["perf", "dump", {"name": "logger"}], ["rbd", "mirror", "status", "p"],
+        ["rbd", "mirror", "stop"], ["fail"]]
 
 
 def test_help_names_every_command(tmp_path):
-    assert set(ask(tmp_path / "asok", b'{"prefix": "help"}\0')) == {
-        "help", "get_command_descriptions", "rbd mirror status", "fail"}
+    assert ask(tmp_path, "help") == {
+        "config get": "theirs", **{prefix: one.help for prefix, one in COMMANDS.items()}}
+    assert set(ask(tmp_path, "help", connected=False)) == set(COMMANDS)
 
 
 @pytest.mark.parametrize("request_, error", [
-    (b'{"prefix": "no such"}\0', "no such command: 'no such'; try help"),
-    (b'{"prefix": "fail"}\0', "pool 'x' is not replayed here"),
-    (b"nonsense\0", "the request is no JSON object"),
-    (b"[1]\0", "the request is no JSON object"),
+    (b'{"prefix": "no such"}\0', "ERROR: (11) Resource temporarily unavailable\nno such command "
+     "while the local cluster is not connected; try help\n"),
+    (b'{"prefix": "fail"}\0',
+     "ERROR: (2) No such file or directory\npool 'x' is not replayed here\n"),
+    (b"nonsense\0", "ERROR: (22) Invalid argument\ninvalid json\n"),
+    (b"[1]\0", "ERROR: (22) Invalid argument\ninvalid command json\n"),
 ])
 def test_a_mistake_is_answered(tmp_path, request_, error):
-    assert ask(tmp_path / "asok", request_) == {"error": error}
+    assert answer_to(tmp_path / "asok", request_, connected=False) == error
 
 
 def test_a_request_with_no_end_is_not_answered(tmp_path):
-    assert ask(tmp_path / "asok", b'{"prefix": "help"}') is None
+    assert answer_to(tmp_path / "asok", b'{"prefix": "help"}') is None
 
 
 def test_a_socket_of_a_process_that_is_gone_is_taken_over(tmp_path):
-    path = tmp_path / "asok"
-    path.write_text("")
-    assert "help" in ask(path, b'{"prefix": "help"}\0')
+    (tmp_path / "asok").write_text("")
+    assert "fail" in ask(tmp_path, "help")
+
+
+def test_a_socket_that_can_t_be_made_costs_nothing_else(tmp_path):
+    async def main():
+        socket = AdminSocket(str(tmp_path / "none" / "asok"), lambda: COMMANDS)
+        await socket.open()
+        socket.close()
+    asyncio.run(main())

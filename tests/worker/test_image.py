@@ -12,7 +12,7 @@ from mirror_mgr.replay.snapshot import Means
 from mirror_mgr.wire.constants import Feature, MirrorImageState, StatusState
 from mirror_mgr.wire.watch_notify import ImageOp, encode_image
 from mirror_mgr.worker import image as image_module
-from mirror_mgr.worker.image import CHECK_SECONDS, Gates, ImageReplayer, Mirrored
+from mirror_mgr.worker.image import Gates, ImageReplayer, Mirrored
 from tests.replay.fake_rados import WriteOp
 from tests.replay.headers import GLOBAL_ID, LINK
 from tests.replay.librbd import OBJECT
@@ -103,7 +103,7 @@ class TestOnTwoSites:
             replay = Replay(sites)
             await settle()
             end = sites.live()
-            await asyncio.sleep(CHECK_SECONDS - 1)
+            await asyncio.sleep(29)
             assert sites.copied() != end
             await asyncio.sleep(2)
             assert sites.copied() == end

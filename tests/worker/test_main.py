@@ -24,9 +24,6 @@ class FakeWorker:
     def __init__(self, connect, entity, say, options, dead=frozenset()):
         pass
 
-    def admin_commands(self):
-        return {}
-
     async def run(self):
         if self.error is not None:
             raise self.error
@@ -42,6 +39,7 @@ def process(monkeypatch):
     monkeypatch.setattr(main_module.os, "_exit", end)
     monkeypatch.setattr(main_module, "_end_by_force_after", lambda seconds: None)
     monkeypatch.setattr(daemonize, "_set_up_log", lambda wanted: None)
+    monkeypatch.setattr(daemonize, "complete", lambda wanted: wanted)
     monkeypatch.setattr(main_module.logging, "shutdown", lambda: None)
     yield
     loop = asyncio.get_event_loop_policy().get_event_loop()
@@ -56,7 +54,8 @@ def test_the_pid_file_goes_with_the_process(process, tmp_path, monkeypatch, erro
     seen = []
     monkeypatch.setattr(main_module, "_until_stopped", seeing(pid_file, seen))
     with pytest.raises(Ended):
-        main_module.run_alone(Options(foreground=True, conf="c", pid_file=str(pid_file)))
+        main_module.run_alone(Options(foreground=True, conf="c", pid_file=str(pid_file),
+                                       admin_socket=str(tmp_path / "asok")))
     assert seen == [f"{os.getpid()}\n"] and not pid_file.exists()
 
 

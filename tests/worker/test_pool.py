@@ -21,6 +21,7 @@ from mirror_mgr.worker import pool as pool_module
 from mirror_mgr.worker import status
 from mirror_mgr.worker.image import Mirrored
 from mirror_mgr.worker.pool import PoolReplayer, Replaying, orphaned, pair_up, read_mirroring
+from mirror_mgr.worker.stops import ManualStops
 from tests.virtual_time import run
 from tests.worker.sites import PEER, FakeConnection, FakePool, mirrored, mirroring
 
@@ -112,7 +113,7 @@ def led(monkeypatch):
 
 
 def replayer(local):
-    return PoolReplayer(local, 2, "p", Budget(0), None, frozenset())
+    return PoolReplayer(local, 2, "p", Budget(0), None, frozenset(), ManualStops())
 
 
 def with_replayer(local, call):

@@ -1,0 +1,113 @@
+"""What the worker answers on its admin socket, in the words of the C++ daemon.
+
+As there, each pool and image that is being replayed has commands of its own, by its name:
+`rbd mirror stop POOL PEER`, `rbd mirror flush POOL/IMAGE`.
+"""
+
+import asyncio
+from functools import partial
+from typing import TYPE_CHECKING, Any, Awaitable, Callable, Dict, Iterator, List, Optional, Tuple
+
+from .. import __version__
+from ..wire.constants import StatusState
+from . import perf, settings
+from .admin_socket import Command
+from .image import ImageReplayer
+from .pool import PoolReplayer, image_spec
+from .status import SyncHistory
+
+if TYPE_CHECKING:
+    from .worker import Worker
+
+_VERBS = ("start", "stop", "restart", "flush")
+# tools/rbd_mirror/ImageReplayer.cc, release 16: what has an error counts as stopped.
+_STATES = {StatusState.STARTING_REPLAY: "Starting", StatusState.REPLAYING: "Replaying",
+           StatusState.SYNCING: "Replaying", StatusState.STOPPING_REPLAY: "Stopping"}
+
+
+def commands(worker: "Worker") -> Dict[str, Command]:
+    """Return the commands of the moment by their prefixes."""
+    pools = worker.pools
+    found = {
+        "version": Command("get ceph version", lambda: {"mirror_mgr": __version__}, merge=True),
+        "perf dump": Command("dump perfcounters value", lambda: perf.dump(
+            worker.counters(), _histories(pools)), merge=True),
+        "perf schema": Command(
+            "dump perfcounters schema", partial(_schema, worker, pools), merge=True),
+        **_verbs("", lambda: {"pool_replayers": [pool_status(pool) for pool in pools]},
+                 lambda verb: asyncio.gather(*(_act(pool, None, verb) for pool in pools))),
+    }
+    for pool in pools:
+        if pool.peer is not None:
+            found.update(_of_pool(pool, pool.peer.site_name))
+    return found
+
+
+def _of_pool(pool: PoolReplayer, peer: str) -> Dict[str, Command]:
+    found = _verbs(f" {pool.name} {peer}", lambda: pool_status(pool), partial(_act, pool, None))
+    for namespace, replayer in pool.replayers():
+        spec = image_spec(pool.name, namespace, replayer)
+        found.update(_verbs(f" {spec}", partial(image_status, spec, replayer),
+                            partial(_act, pool, replayer.mirrored.global_id)))
+    return found
+
+
+def _verbs(what: str, status: Callable[[], Any],
+           act: Callable[[str], Awaitable[Any]]) -> Dict[str, Command]:
+    async def acted(verb: str) -> None:
+        await act(verb)
+
+    found = {f"rbd mirror status{what}": Command(f"get status for rbd mirror{what}", status)}
+    found.update((f"rbd mirror {verb}{what}", Command(f"{verb} rbd mirror{what}",
+                                                      partial(acted, verb))) for verb in _VERBS)
+    return found
+
+
+async def _act(pool: PoolReplayer, global_id: Optional[str], verb: str) -> None:
+    acts = {"start": pool.start, "stop": pool.stop, "restart": pool.restart, "flush": pool.flush}
+    await acts[verb](global_id)
+
+
+def image_status(spec: str, replayer: ImageReplayer) -> Dict[str, Any]:
+    """As the daemon has it, and why the image is in its state."""
+    found = {"name": spec, "state": _STATES.get(replayer.status.state, "Stopped"),
+             "global_id": replayer.mirrored.global_id, "standing": replayer.status.standing}
+    if replayer.status.reason:
+        found["reason"] = replayer.status.reason
+    return found
+
+
+def pool_status(pool: PoolReplayer) -> Dict[str, Any]:
+    """As the daemon has it (tools/rbd_mirror/PoolReplayer.cc, release 16), and the peer's error."""
+    found: Dict[str, Any] = {"pool": pool.name, "instance_id": pool.instance_id}
+    if pool.peer is not None:
+        found["peer"] = (f"uuid: {pool.peer.uuid} cluster: {pool.peer.site_name} "
+                         f"client: {pool.peer.client_name}")
+    found["state"] = "stopped (manual)" if pool.stops.all else "running"
+    found["leader"] = pool.leader.leading
+    if pool.leader.leading:
+        found["leader_instance_id"] = pool.instance_id
+        found["instances"] = [pool.instance_id]
+    if pool.peer_error:
+        found["peer_error"] = pool.peer_error
+    found["image_replayers"] = _image_statuses(pool, "")
+    found["namespaces"] = [{"name": name, "image_replayers": _image_statuses(pool, name)}
+                           for name in sorted(pool.namespaces) if name]
+    return found
+
+
+def _image_statuses(pool: PoolReplayer, namespace: str) -> List[Dict[str, Any]]:
+    return [image_status(image_spec(pool.name, namespace, replayer), replayer)
+            for name, replayer in pool.replayers() if name == namespace]
+
+
+def _histories(pools: List[PoolReplayer]) -> Iterator[Tuple[str, SyncHistory]]:
+    for pool in pools:
+        for namespace, replayer in pool.replayers():
+            yield image_spec(pool.name, namespace, replayer), replayer.history
+
+
+def _schema(worker: "Worker", pools: List[PoolReplayer]) -> Dict[str, Any]:
+    return perf.schema(worker.counters(), _histories(pools),
+                       settings.counter_priority(worker.conf_get),
+                       settings.image_counter_priority(worker.conf_get))

@@ -1,0 +1,101 @@
+"""A worker that is started as a script starts the rbd-mirror daemon, and asked as it is asked."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any, Callable, Iterator, Set
+
+import pytest
+
+from qa.sites import REPOSITORY, Site
+from qa.waiting import wait_for
+
+pytestmark = pytest.mark.usefixtures("no_workers")
+
+ID = "in-its-place"
+NAME = f"client.rbd-mirror.{ID}"
+Ask = Callable[..., Any]
+
+
+@pytest.fixture
+def image(site_a: Site, pool: str) -> str:
+    site_a.rbd("create", f"{pool}/image", "--size", "8M")
+    site_a.ceph("rbd-mirror", "image", "enable", f"{pool}/image", "snapshot")
+    return f"{pool}/image"
+
+
+@pytest.fixture
+def ask(site_b: Site, tmp_path: Path, image: str) -> Iterator[Ask]:
+    """What the worker answers, once it replays the image."""
+    program = tmp_path / "mirror-mgr-worker"
+    program.write_text(f'#!/bin/sh\nPYTHONPATH={REPOSITORY} exec {sys.executable} '
+                       '-m mirror_mgr.worker "$@"\n')
+    program.chmod(0o755)
+    site_b.start_rbd_mirror(ID, str(program), "--rbd-mirror-image-state-check-interval=17")
+    socket = str(site_b.directory / "run" / f"{NAME}.asok")
+
+    def ask(*words: str) -> Any:
+        answer = site_b.ceph("--admin-daemon", socket, *words)
+        try:
+            return json.loads(answer) if answer.strip() else None
+        except ValueError:
+            return answer
+
+    def replayed() -> bool:
+        try:
+            return bool(ask("rbd", "mirror", "status", image)["state"] == "Replaying")
+        except Exception:
+            return False
+
+    wait_for(replayed, 60, lambda: site_b.rbd("mirror", "image", "status", image, check=False))
+    yield ask
+    site_b.stop_rbd_mirror(ID)
+    assert not list((site_b.directory / "run").glob(f"{NAME}.*"))
+
+
+def copied(site: Site, image: str) -> Set[str]:
+    return {entry["name"] for entry in site.rbd_json("snap", "ls", "--all", image)
+            if entry["namespace"].get("complete")}
+
+
+def status_of(pool: str, ask: Ask) -> Any:
+    pools = ask("rbd", "mirror", "status")["pool_replayers"]
+    return next(one for one in pools if one["pool"] == pool)
+
+
+def test_it_answers_as_the_daemon(site_a: Site, site_b: Site, pool: str, image: str,
+                                  ask: Ask) -> None:
+    assert ask("config", "get", "rbd_mirror_image_state_check_interval") == {
+        "rbd_mirror_image_state_check_interval": "17"}
+    assert "success" in ask("config", "set", "rbd_mirror_image_state_check_interval", "21")
+    assert ask("version")["release"]
+    assert f"rbd_mirror_snapshot_image_{image}" in ask("perf", "dump")
+    assert ask("perf", "schema")["rbd_mirror_snapshot"]["replay_bytes"]["units"] == "bytes"
+    found = status_of(pool, ask)
+    assert (found["state"], found["leader"]) == ("running", True)
+    assert found == ask("rbd", "mirror", "status", pool, "site-a")
+    assert {f"rbd mirror {verb} {image}" for verb in ("start", "stop", "restart", "flush")} < set(
+        ask("help"))
+    stop_start_and_flush(site_a, site_b, pool, image, ask)
+
+
+def stop_start_and_flush(site_a: Site, site_b: Site, pool: str, image: str, ask: Ask) -> None:
+    before = copied(site_b, image)
+    ask("rbd", "mirror", "stop", image)
+    assert ask("rbd", "mirror", "status", image)["state"] == "Stopped"
+    wait_for(lambda: site_b.rbd_json("mirror", "image", "status", image)["description"]
+             == "stopped", 20)
+    site_a.ceph("rbd-mirror", "image", "snapshot", image)
+    ask("rbd", "mirror", "flush", image)
+    assert copied(site_b, image) == before
+    ask("rbd", "mirror", "start", image)
+    ask("rbd", "mirror", "flush", image)
+    after = copied(site_b, image)
+    assert after and not after & before
+    ask("rbd", "mirror", "stop")
+    found = status_of(pool, ask)
+    assert found["state"] == "stopped (manual)"
+    assert [one["state"] for one in found["image_replayers"]] == ["Stopped"]
+    ask("rbd", "mirror", "restart")
+    ask("rbd", "mirror", "flush", pool, "site-a")
+    assert ask("rbd", "mirror", "status", image)["state"] == "Replaying"

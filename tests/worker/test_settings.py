@@ -1,0 +1,36 @@
+"""Ceph's own options: followed where somebody set them."""
+
+import pytest
+
+from mirror_mgr.worker import settings
+
+
+def conf(**options):
+    return lambda option: options.get(option, "")
+
+
+def test_what_nobody_set_is_ours():
+    ceph_s = conf(rbd_mirror_pool_replayers_refresh_interval="30",
+                  rbd_mirror_concurrent_image_syncs="5",
+                  rbd_mirror_sync_point_update_age="30.000000")
+    for conf_get in (ceph_s, conf()):
+        assert settings.refresh_seconds(conf_get) == 10
+        assert settings.concurrent_syncs(conf_get) is None
+        assert settings.progress_seconds(conf_get) == 2
+        assert settings.check_seconds(conf_get) == 30
+
+
+@pytest.mark.parametrize("read, option, text, value", [
+    (settings.refresh_seconds, "pool_replayers_refresh_interval", "45", 45),
+    (settings.check_seconds, "image_state_check_interval", "7", 7),
+    (settings.heartbeat_seconds, "leader_heartbeat_interval", "2", 2),
+    (settings.progress_seconds, "sync_point_update_age", "5.000000", 5),
+    (settings.delete_retry_seconds, "delete_retry_interval", "1.5", 1.5),
+    (settings.concurrent_deletions, "concurrent_image_deletions", "4", 4),
+    (settings.concurrent_deletions, "concurrent_image_deletions", "0", 1),
+    (settings.concurrent_syncs, "concurrent_image_syncs", "2", 2),
+    (settings.counter_priority, "perf_stats_prio", "8", 8),
+    (settings.image_counter_priority, "image_perf_stats_prio", "1", 1),
+])
+def test_what_somebody_set(read, option, text, value):
+    assert read(conf(**{f"rbd_mirror_{option}": text})) == value
