@@ -1,4 +1,4 @@
-"""One pair of real clusters for the whole run, and a fresh mirrored pool for each test."""
+"""One pair of real clusters for all tests of a process, and a fresh mirrored pool for each test."""
 
 import itertools
 import os
