@@ -1,7 +1,7 @@
 """The manager module: its options, its life, and what is wired to what."""
 
 import threading
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, Sequence, Tuple
 
 from mgr_module import MgrModule, MgrStandbyModule, Option
 
@@ -109,8 +109,8 @@ class Module(MgrModule):
         return float(self.get_option("command_seconds"))
 
     def look(self, token: Token, pool: str, namespace: str = "",
-             global_id: str = "") -> peer_probe.Sight:
-        return peer_probe.look(self._child(), token, pool, namespace, global_id)
+             global_ids: Sequence[str] = ()) -> peer_probe.Sight:
+        return peer_probe.look(self._child(), token, pool, namespace, global_ids)
 
     def promote_by_force(self, images: List[ImageSpec]) -> Dict[ImageSpec, MirrorError]:
         login = forced_promotion.Login(

@@ -132,6 +132,21 @@ class Site:
         self._start_osd(osd)
         self.wait_ready()
 
+    def lose(self) -> None:
+        """Kill every daemon of the cluster outright, as when a building goes dark."""
+        self.kill_mgr()
+        for osd in range(self._settings.osds):
+            self._kill(f"osd.{osd}")
+        self._kill("mon.a")
+
+    def restore(self) -> None:
+        """Start the daemons of a lost cluster again; return when it is ready."""
+        self._start_mon()
+        for osd in range(self._settings.osds):
+            self._start_osd(osd)
+        self.start_mgr()
+        self.wait_ready()
+
     def start_rbd_mirror(self, id: str, program: str = "rbd-mirror", *more: str) -> int:
         """Start Ceph's own rbd-mirror daemon as client.rbd-mirror.ID and return its pid.
 
@@ -200,7 +215,7 @@ class Site:
         self._link_modules()
         self._make_keys()
         self._make_monitor(fsid)
-        self._start("mon.a", "ceph-mon", "-i", "a")
+        self._start_mon()
         if self._settings.mgr:
             self.start_mgr()
         for osd in range(self._settings.osds):
@@ -265,6 +280,9 @@ class Site:
             raise LabError(f"{self.name}: the monitor calls OSD {osd} {given}")
         (self.directory / f"osd.{osd}").mkdir()
         self._tool("ceph-osd", "-c", self.conf, "-i", str(osd), "--mkfs", "--osd-uuid", identity)
+
+    def _start_mon(self) -> None:
+        self._start("mon.a", "ceph-mon", "-i", "a")
 
     def _start_osd(self, osd: int) -> None:
         self._start(f"osd.{osd}", "ceph-osd", "-i", str(osd))

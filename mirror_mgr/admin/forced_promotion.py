@@ -15,7 +15,7 @@ from typing import Any, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
 import rados
 
 from ..errors import DeadlineExceeded, MirrorError, from_errno
-from . import child, images
+from . import child, images, promotion
 from .access import explaining, open_image, open_pool
 from .specs import ImageSpec
 
@@ -110,7 +110,7 @@ def _promote(cluster: "rados.Rados", spec: ImageSpec, alone: bool) -> bool:
                 return True
             if not alone and may_crash(list(image.list_snaps())):
                 return False
-        images.promote_one(ioctx, spec, force=True)
+        promotion.promote_one(ioctx, spec, force=True)
         return True
 
 

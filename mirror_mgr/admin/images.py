@@ -2,7 +2,7 @@
 
 import errno
 from concurrent.futures import ThreadPoolExecutor
-from typing import Callable, Dict, List, Optional, Tuple
+from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
 
 import rados
 import rbd
@@ -14,9 +14,6 @@ from .specs import ImageSpec, PoolSpec
 from .words import IMAGE_MODES, word
 
 _AT_ONCE = 100  # each waits for monitors, which serve those that come together at a time
-
-# Promotes images by force, and returns what failed.
-Forced = Callable[[List[ImageSpec]], Dict[ImageSpec, MirrorError]]
 
 
 def enable(cluster: "rados.Rados", spec: ImageSpec, mode: str) -> None:
@@ -89,34 +86,6 @@ def snapshot(cluster: "rados.Rados", spec: ImageSpec) -> int:
             return int(image.mirror_image_create_snapshot())
 
 
-def promote(cluster: "rados.Rados", spec: ImageSpec, force: bool, forced: Forced) -> None:
-    """Make the image primary here.
-
-    Raise Busy while it is primary elsewhere, unless `force`: then `forced` does it.
-    """
-    with open_pool(cluster, spec.pool_spec) as ioctx:
-        with open_image(ioctx, spec, read_only=True) as image, explaining(f"image '{spec}'"):
-            if require_mirrored(image, spec)["primary"]:
-                raise InvalidArgument(f"image '{spec}': it is primary here already")
-        if not force:
-            promote_one(ioctx, spec, force=False)
-            return
-    failures = forced([spec])
-    if failures:
-        raise together(failures)
-
-
-def promote_one(ioctx: "rados.Ioctx", spec: ImageSpec, force: bool) -> None:
-    """With `force` this is for a process that may die: librbd 16.2.15 can crash in it."""
-    with open_image(ioctx, spec) as image:
-        with explaining(f"image '{spec}': can't be promoted", {
-                errno.EBUSY: "it is primary at another site, or its demotion there has not come "
-                             "over yet; demote it there and wait for the last sync, or, if that "
-                             f"site is lost, run: ceph rbd-mirror image promote {spec} --force",
-        }.get):
-            image.mirror_image_promote(force)
-
-
 def demote(cluster: "rados.Rados", spec: ImageSpec) -> None:
     """Make the image non-primary here, so that another site may promote it."""
     with open_pool(cluster, spec.pool_spec) as ioctx:
@@ -133,26 +102,12 @@ def _demote(ioctx: "rados.Ioctx", spec: ImageSpec) -> None:
             image.mirror_image_demote()
 
 
-def promote_all(cluster: "rados.Rados", spec: PoolSpec, force: bool,
-                forced: Forced) -> Tuple[int, Dict[ImageSpec, MirrorError]]:
-    """Promote the images of a pool or namespace that are not primary here.
-
-    Return how many there were, and what failed.
-    """
-    with open_pool(cluster, spec) as ioctx:
-        require_enabled(ioctx, spec)
-        images = [image for image, primary in mirrored_images(ioctx, spec).items() if not primary]
-        if not force:
-            return len(images), each(images, lambda image: promote_one(ioctx, image, force=False))
-    return len(images), forced(images) if images else {}
-
-
 def demote_all(cluster: "rados.Rados",
                spec: PoolSpec) -> Tuple[int, Dict[ImageSpec, MirrorError]]:
-    """Demote the images of a pool or namespace that are primary here; as :func:`promote_all`."""
+    """Demote the images of a pool or namespace that are primary here; as promotion.promote_all."""
     with open_pool(cluster, spec) as ioctx:
         require_enabled(ioctx, spec)
-        images = [image for image, primary in mirrored_images(ioctx, spec).items() if primary]
+        images = [image for image, found in mirrored_images(ioctx, spec).items() if found.primary]
         return len(images), each(images, lambda image: _demote(ioctx, image))
 
 
@@ -172,7 +127,7 @@ def require_mirrored(image: "rbd.Image", spec: ImageSpec) -> Dict[str, object]:
 def all_primary(ioctx: "rados.Ioctx", spec: PoolSpec) -> List[ImageSpec]:
     """Return the mirrored images; raise InvalidArgument if one of them is not primary here."""
     mirrored = mirrored_images(ioctx, spec)
-    foreign = sorted(str(image) for image, primary in mirrored.items() if not primary)
+    foreign = sorted(str(image) for image, found in mirrored.items() if not found.primary)
     if foreign:
         raise InvalidArgument(
             f"pool '{spec}': {_some(foreign)} not primary here: disable mirroring at the primary "
@@ -194,11 +149,19 @@ def disable_all(ioctx: "rados.Ioctx", images: List[ImageSpec]) -> None:
         left = busy
 
 
-def mirrored_images(ioctx: "rados.Ioctx", spec: PoolSpec) -> Dict[ImageSpec, bool]:
-    """Return the mirrored images of a pool or namespace, and whether each is primary here."""
+class MirroredImage(NamedTuple):
+    """What is known of an image without opening it; `primary`: here."""
+
+    global_id: str
+    primary: bool
+
+
+def mirrored_images(ioctx: "rados.Ioctx", spec: PoolSpec) -> Dict[ImageSpec, MirroredImage]:
+    """Return the mirrored images of a pool or namespace."""
     with explaining(f"pool '{spec}': can't list its images"):
         names = {entry["id"]: entry["name"] for entry in rbd.RBD().list2(ioctx)}
-        return {ImageSpec(spec.pool, spec.namespace, names[image_id]): bool(info["primary"])
+        return {ImageSpec(spec.pool, spec.namespace, names[image_id]):
+                MirroredImage(info["global_id"], bool(info["primary"]))
                 for image_id, info in rbd.RBD().mirror_image_info_list(ioctx)
                 if image_id in names and info["state"] == rbd.RBD_MIRROR_IMAGE_ENABLED}
 

@@ -6,15 +6,27 @@ Run as a program it reads one JSON object from stdin, secret included, and print
 import json
 import subprocess
 import sys
-from dataclasses import asdict, dataclass
-from typing import Any, Dict, Optional
+from dataclasses import asdict, dataclass, field
+from typing import Any, Callable, Dict, FrozenSet, NamedTuple, Optional, Sequence, Tuple
 
 from ..errors import DeadlineExceeded, MirrorError
+from ..wire.constants import ImageMode, MirrorImageState, SnapState
+from ..wire.header import MIRRORING, ImageHeader, header_oid
+from ..wire.mirror import MirrorPool
+from ..wire.snapshot import MirrorNamespace
 from . import child
+from .forks import Mark
 from .token import Token
 
 CONNECT_SECONDS = 8
 GRACE_SECONDS = 4  # to start an interpreter, and to say that the time is up
+
+
+class SeenImage(NamedTuple):
+    """A mirrored image at the peer site, and its complete mirror snapshots in ascending order."""
+
+    primary: bool
+    marks: Tuple[Mark, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -23,7 +35,8 @@ class Sight:
 
     :ivar errno: 0, or why the site could not be looked at
     :ivar pool_mode: the mirroring mode of the pool there; None if there is no such pool
-    :ivar primary: whether the image is primary there; None if it is not mirrored there
+    :ivar mirror_uuid: the pool's own there
+    :ivar images: those that were asked for and are mirrored there, by global id
     """
 
     errno: int = 0
@@ -31,17 +44,22 @@ class Sight:
     fsid: str = ""
     site_name: str = ""
     pool_mode: Optional[int] = None
-    primary: Optional[bool] = None
+    mirror_uuid: str = ""
+    images: Dict[str, SeenImage] = field(default_factory=dict)
+
+
+# Looks at a pool, a namespace and the images with these global ids at a peer site.
+LookAtImages = Callable[[Token, str, str, Sequence[str]], Sight]
 
 
 def look(how: child.Start, token: Token, pool: str, namespace: str = "",
-         global_id: str = "") -> Sight:
-    """Look at the site that a token leads to: a pool there, and an image if one is named.
+         global_ids: Sequence[str] = ()) -> Sight:
+    """Look at the site that a token leads to: a pool there, and the images that are named.
 
     Raise DeadlineExceeded if nothing answers there.
     """
     request = {"client_id": token.client_id, "key": token.key, "mon_host": token.mon_host,
-               "pool": pool, "namespace": namespace, "global_id": global_id}
+               "pool": pool, "namespace": namespace, "global_ids": list(global_ids)}
     process = child.start(how, __name__)
     try:
         out, _ = process.communicate(json.dumps(request).encode(),
@@ -52,10 +70,17 @@ def look(how: child.Start, token: Token, pool: str, namespace: str = "",
         process.kill()
         process.wait()
     try:
-        return Sight(**json.loads(out.splitlines()[-1]))  # librados may have had its say before
+        return _decode(json.loads(out.splitlines()[-1]))  # librados may have had its say before
     except (ValueError, TypeError, IndexError):
         raise MirrorError(f"{how.interpreter[0]} ended with {process.returncode} and no answer; "
                           "does it have python3-rados and python3-rbd?") from None
+
+
+def _decode(seen: Dict[str, Any]) -> Sight:
+    images = {global_id: SeenImage(primary, tuple(
+        Mark(mark[0], SnapState(mark[1]), *mark[2:]) for mark in marks))
+        for global_id, (primary, marks) in seen.pop("images", {}).items()}
+    return Sight(images=images, **seen)
 
 
 def main() -> None:
@@ -97,12 +122,42 @@ def _pool(cluster: Any, request: Dict[str, Any]) -> Dict[str, Any]:
     except rados.ObjectNotFound:
         return {}
     with ioctx:
+        mirror_uuid = rbd.RBD().mirror_uuid_get(ioctx)
         ioctx.set_namespace(request["namespace"])
-        found = {"pool_mode": int(rbd.RBD().mirror_mode_get(ioctx))}
-        for _, info in rbd.RBD().mirror_image_info_list(ioctx) if request["global_id"] else ():
-            if info["global_id"] == request["global_id"]:
-                found["primary"] = bool(info["primary"])
-        return found
+        return {"pool_mode": int(rbd.RBD().mirror_mode_get(ioctx)), "mirror_uuid": mirror_uuid,
+                "images": _images(ioctx, frozenset(request["global_ids"]))}
+
+
+def _images(ioctx: Any, wanted: FrozenSet[str]) -> Dict[str, SeenImage]:
+    from ..cluster.omap import read_omap
+
+    if not wanted:
+        return {}
+    mirroring = MirrorPool.from_omap(read_omap(ioctx, MIRRORING))
+    return {image.global_id: _image(ioctx, image_id, image.mode)
+            for image_id, image in mirroring.images.items()
+            if image.global_id in wanted and image.state == MirrorImageState.ENABLED}
+
+
+def _image(ioctx: Any, image_id: str, mode: ImageMode) -> SeenImage:
+    """An image in snapshot mode by its header, which takes one round trip."""
+    import rbd
+
+    from ..cluster.omap import read_omap
+
+    if mode == ImageMode.SNAPSHOT:
+        marks = _marks(ImageHeader.from_omap(read_omap(ioctx, header_oid(image_id))))
+        return SeenImage(bool(marks) and marks[-1].state == SnapState.PRIMARY, marks)
+    with rbd.Image(ioctx, image_id=image_id, read_only=True) as image:
+        return SeenImage(bool(image.mirror_image_get_info()["primary"]))
+
+
+def _marks(header: ImageHeader) -> Tuple[Mark, ...]:
+    return tuple(
+        Mark(s.id, s.namespace.state, s.namespace.primary_mirror_uuid, s.namespace.primary_snap_id,
+             s.timestamp_ns / 1e9)
+        for s in header.snapshots
+        if isinstance(s.namespace, MirrorNamespace) and s.namespace.complete)
 
 
 if __name__ == "__main__":

@@ -1,22 +1,18 @@
 """Has a copy made anew, where there is something to make it from."""
 
 import errno
-from typing import Callable
 
 import rados
 
 from ..errors import DeadlineExceeded, InvalidArgument, NotPermitted
 from .access import explaining, open_image, open_pool
 from .images import require_mirrored
-from .peer_probe import Sight
+from .peer_probe import LookAtImages
 from .peers import login_of_source
 from .specs import ImageSpec
-from .token import Token
-
-LookAtImage = Callable[[Token, str, str, str], Sight]  # pool, namespace, global image id
 
 
-def resync(cluster: "rados.Rados", spec: ImageSpec, force: bool, look: LookAtImage) -> None:
+def resync(cluster: "rados.Rados", spec: ImageSpec, force: bool, look: LookAtImages) -> None:
     """Flag the image, so that what replays it deletes the copy and makes it anew.
 
     Raise InvalidArgument if the image is primary here; NotPermitted, unless `force`, if the peer
@@ -39,17 +35,17 @@ def resync(cluster: "rados.Rados", spec: ImageSpec, force: bool, look: LookAtIma
             image.mirror_image_resync()
 
 
-def _why_not(ioctx: "rados.Ioctx", spec: ImageSpec, global_id: str, look: LookAtImage) -> str:
+def _why_not(ioctx: "rados.Ioctx", spec: ImageSpec, global_id: str, look: LookAtImages) -> str:
     """Return why the peer is not known to have a primary of it; empty if it is."""
     login = login_of_source(ioctx, spec.pool_spec)
     if login is None:
         return "the pool has no peer that can be looked at from here"
     try:
-        sight = look(login, spec.pool, spec.namespace, global_id)
+        sight = look(login, spec.pool, spec.namespace, (global_id,))
     except DeadlineExceeded:
         return "the peer site does not answer"
     if sight.errno:
         return f"the peer site can't be looked at ({errno.errorcode.get(sight.errno, 'EIO')})"
-    if sight.primary is None:
+    if global_id not in sight.images:
         return "the peer site has no such mirrored image"
-    return "" if sight.primary else "it is not primary at the peer site either"
+    return "" if sight.images[global_id].primary else "it is not primary at the peer site either"

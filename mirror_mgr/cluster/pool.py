@@ -8,12 +8,12 @@ import rados
 from ..errors import Fenced, MirrorError, NotFound
 from ..wire.cls import Call
 from .faults import failed, translate
+from .omap import PAGE, read_omap
 from .operation import Operation
 
 if TYPE_CHECKING:
     from .connection import Connection
 
-_OMAP_PAGE = 1024  # osd_max_omap_entries_per_request
 _SMALL_REPLY = 8192
 _CLOSE_SECONDS = 3.0
 
@@ -128,13 +128,13 @@ class Pool:
         while True:
             page = await self._omap_page(oid, after)
             found.update(page)
-            if len(page) < _OMAP_PAGE:
+            if len(page) < PAGE:
                 return found
             after = max(page)
 
     async def _omap_page(self, oid: str, after: str) -> Mapping[str, bytes]:
         with rados.ReadOpCtx() as op:
-            entries, _ = self.ioctx.get_omap_vals(op, after, "", _OMAP_PAGE)
+            entries, _ = self.ioctx.get_omap_vals(op, after, "", PAGE)
             code, _ = await self._aio(
                 lambda done: self.ioctx.operate_aio_read_op(op, oid, done))
             self._check(code, "omap read", oid)
@@ -149,14 +149,7 @@ class Pool:
 
     def _omap_now(self, oid: str) -> Tuple[Dict[str, bytes], int]:
         """Blocking: librados does not report the version that an aio read saw."""
-        found: Dict[str, bytes] = {}
-        page = None
-        while page is None or len(page) == _OMAP_PAGE:
-            with rados.ReadOpCtx() as op:
-                entries, _ = self.ioctx.get_omap_vals(op, max(page or [""]), "", _OMAP_PAGE)
-                self.ioctx.operate_read_op(op, oid)
-                page = dict(entries)
-            found.update(page)
+        found = read_omap(self.ioctx, oid)
         return found, int(self.ioctx.get_last_version())
 
     async def operate(self, oid: str, operation: Operation) -> None:

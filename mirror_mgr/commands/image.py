@@ -1,7 +1,7 @@
 """``ceph rbd-mirror image ...``: one image."""
 
 from .. import output
-from ..admin import images, resync, status
+from ..admin import images, promotion, resync, status
 from ..admin.specs import parse_image
 from ..model import ImageStatus
 from .registry import Host, ImageText, command
@@ -38,7 +38,8 @@ def snapshot(mgr: Host, image: ImageText) -> str:
 @command("image promote", "w")
 def promote(mgr: Host, image: ImageText, force: bool = False) -> str:
     """Make an image primary here; --force if the primary site is lost"""
-    images.promote(mgr.rados, parse_image(image), force, mgr.promote_by_force)
+    promotion.promote(mgr.rados, parse_image(image), force, mgr.promote_by_force,
+                      mgr.look)
     mgr.supervisor.refresh()
     return "Image promoted to primary"
 

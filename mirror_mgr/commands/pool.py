@@ -3,7 +3,7 @@
 from typing import Dict, Optional, Tuple
 
 from .. import output
-from ..admin import images, pools, status
+from ..admin import images, pools, promotion, status
 from ..admin.specs import ImageSpec, parse_pool
 from ..errors import MirrorError
 from ..model import Outcome, PoolInfo, PoolStatus
@@ -42,8 +42,8 @@ def pool_status(mgr: Host, pool: PoolText, detail: bool = False) -> PoolStatus:
 @command("pool promote", "w")
 def promote(mgr: Host, pool: PoolText, force: bool = False) -> Outcome:
     """Make all images of a pool or namespace primary here; --force if the primary site is lost"""
-    return _outcome(mgr, "Promoted", images.promote_all(
-        mgr.rados, parse_pool(pool, strict=True), force, mgr.promote_by_force))
+    return _outcome(mgr, "Promoted", promotion.promote_all(
+        mgr.rados, parse_pool(pool, strict=True), force, mgr.promote_by_force, mgr.look))
 
 
 @command("pool demote", "w")

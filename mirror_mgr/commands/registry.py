@@ -19,6 +19,7 @@ from typing import (
     NewType,
     Optional,
     Protocol,
+    Sequence,
     Tuple,
     TypeVar,
     get_args,
@@ -58,7 +59,8 @@ class Host(Protocol):
     def rados(self) -> Any:
         """Return a rados.Rados of the local cluster."""
 
-    def look(self, token: Token, pool: str, namespace: str = "", global_id: str = "") -> Sight:
+    def look(self, token: Token, pool: str, namespace: str = "",
+             global_ids: Sequence[str] = ()) -> Sight:
         """Look at a peer site; the caller is told of one that does not answer."""
 
     def promote_by_force(self, images: List[ImageSpec]) -> Dict[ImageSpec, MirrorError]:

@@ -1,6 +1,7 @@
 """Two Ceph sites that are only dictionaries, behind the calls of python-rados and python-rbd."""
 
 import errno
+from datetime import datetime
 from typing import Any, Dict, List, Optional, Tuple
 
 import pytest
@@ -35,6 +36,9 @@ class FakeImage:
         self.clones = clones  # ids
         self.snapshots = 0
         self.flagged = False  # for resync
+        self.list_snaps: List[Dict[str, Any]] = []
+        self.snap_time: Optional[datetime] = None
+        self.promotable = False
 
 
 class FakePool:
@@ -100,6 +104,9 @@ class FakeRBD:
             raise failure(rbd.Error, errno.EINVAL)
         ioctx.pool.modes[ioctx.namespace] = mode
 
+    def mirror_uuid_get(self, ioctx: FakeIoctx) -> str:
+        return "HERE"
+
     def mirror_site_name_get(self, site: FakeSite) -> str:
         return site.site_name or site.fsid
 
@@ -144,7 +151,9 @@ class FakeRBD:
                 if namespace == ioctx.namespace]
 
     def mirror_image_info_list(self, ioctx: FakeIoctx) -> List[Tuple[str, Dict[str, Any]]]:
-        return [(f"id-{name}", {"mode": image.mode, "primary": image.primary, "state": 1})
+        return [(f"id-{name}", {
+                    "mode": image.mode, "primary": image.primary, "state": 1,
+                    "global_id": f"global-{name}"})
                 for (namespace, name), image in ioctx.pool.images.items()
                 if namespace == ioctx.namespace and image.mirrored]
 
@@ -190,9 +199,15 @@ class OpenImage:
         return self.fake.snapshots
 
     def mirror_image_promote(self, force: bool) -> None:
-        if not force:
+        if not force and not self.fake.promotable:
             raise failure(rbd.Error, errno.EBUSY)
         self.fake.primary = True
+
+    def list_snaps(self) -> List[Dict[str, Any]]:
+        return self.fake.list_snaps
+
+    def get_snap_timestamp(self, snap_id: int) -> Optional[datetime]:
+        return self.fake.snap_time
 
     def mirror_image_resync(self) -> None:
         self.fake.flagged = True

@@ -1,10 +1,8 @@
-from typing import Dict
-
 import pytest
 
 from mirror_mgr.admin import images
 from mirror_mgr.admin.specs import ImageSpec, parse_image, parse_pool
-from mirror_mgr.errors import Busy, InvalidArgument, MirrorError, NotFound
+from mirror_mgr.errors import Busy, InvalidArgument, NotFound
 
 from .fakes import IMAGE, FakeImage, FakeSite
 
@@ -72,32 +70,6 @@ def test_snapshot(site: FakeSite, image: FakeImage) -> None:
         images.snapshot(site, X)
 
 
-def forced(failures: Dict[ImageSpec, MirrorError]) -> images.Forced:
-    return lambda specs: {spec: failures[spec] for spec in specs if spec in failures}
-
-
-def test_promote(site: FakeSite, image: FakeImage) -> None:
-    image.mirrored, image.primary = True, False
-    with pytest.raises(Busy, match="image promote p/x --force"):
-        images.promote(site, X, False, forced({}))
-    images.promote(site, X, True, forced({}))
-    with pytest.raises(MirrorError, match="crashed"):
-        images.promote(site, X, True, forced({X: MirrorError("crashed")}))
-    image.primary = True
-    with pytest.raises(InvalidArgument, match="primary here already"):
-        images.promote(site, X, True, forced({X: MirrorError("not asked")}))
-
-
-def test_promote_all(site: FakeSite, image: FakeImage) -> None:
-    pool = site.pools["p"]
-    for name, primary in (("x", False), ("y", False), ("z", True)):
-        pool.images["", name] = FakeImage(primary, mirrored=True)
-    count, failures = images.promote_all(site, parse_pool("p"), False, forced({}))
-    assert (count, sorted(str(spec) for spec in failures)) == (2, ["p/x", "p/y"])
-    error = MirrorError("crashed")
-    assert images.promote_all(site, parse_pool("p"), True, forced({X: error})) == (2, {X: error})
-
-
 def test_demote_all(site: FakeSite, image: FakeImage) -> None:
     pool = site.pools["p"]
     pool.images["", "copy"] = FakeImage(primary=False, mirrored=True)
@@ -119,8 +91,6 @@ def test_demote(site: FakeSite, image: FakeImage) -> None:
 def test_not_mirrored(site: FakeSite, image: FakeImage) -> None:
     with pytest.raises(InvalidArgument, match="not enabled"):
         images.demote(site, X)
-    with pytest.raises(InvalidArgument, match="not enabled"):
-        images.promote(site, X, False, forced({}))
 
 
 def test_one_failure_hides_no_other() -> None:

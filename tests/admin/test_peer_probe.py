@@ -6,9 +6,11 @@ import pytest
 
 from mirror_mgr.admin import peer_probe
 from mirror_mgr.admin.child import Start
-from mirror_mgr.admin.peer_probe import Sight, look
+from mirror_mgr.admin.forks import Mark
+from mirror_mgr.admin.peer_probe import SeenImage, Sight, look
 from mirror_mgr.admin.token import Token
 from mirror_mgr.errors import DeadlineExceeded, MirrorError
+from mirror_mgr.wire.constants import SnapState
 
 TOKEN = Token("f", "c", "SECRET", "m")
 
@@ -21,11 +23,13 @@ def test_the_secret_goes_by_stdin() -> None:
     seen = look(program("""
 request = json.load(sys.stdin)
 assert request == {"client_id": "c", "key": "SECRET", "mon_host": "m", "pool": "p",
-                   "namespace": "", "global_id": ""}, request
+                   "namespace": "n", "global_ids": ["g"]}, request
 print("noise of librados")
-print(json.dumps({"fsid": "f", "pool_mode": 1}))
-"""), TOKEN, "p")
-    assert seen == Sight(fsid="f", pool_mode=1)
+print(json.dumps({"fsid": "f", "pool_mode": 1,
+                  "images": {"g": [True, [[4, 0, "", 0, 1.5]]]}}))
+"""), TOKEN, "p", "n", ("g",))
+    assert seen == Sight(fsid="f", pool_mode=1, images={
+        "g": SeenImage(True, (Mark(4, SnapState.PRIMARY, seconds=1.5),))})
 
 
 def test_a_process_that_hangs_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,9 +1,9 @@
-from typing import Any
+from typing import Any, Sequence
 
 import pytest
 
-from mirror_mgr.admin.peer_probe import Sight
-from mirror_mgr.admin.resync import LookAtImage, resync
+from mirror_mgr.admin.peer_probe import LookAtImages, SeenImage, Sight
+from mirror_mgr.admin.resync import resync
 from mirror_mgr.admin.specs import parse_image
 from mirror_mgr.admin.token import Token
 from mirror_mgr.errors import DeadlineExceeded, InvalidArgument, NotPermitted
@@ -25,10 +25,10 @@ def image(site: FakeSite) -> FakeImage:
     return image
 
 
-def seeing(**sight: Any) -> LookAtImage:
-    def look(login: Token, pool: str, namespace: str, global_id: str) -> Sight:
+def seeing(**sight: Any) -> LookAtImages:
+    def look(login: Token, pool: str, namespace: str, global_ids: Sequence[str]) -> Sight:
         assert login == Token("", "c", "KEY", "10.0.0.2")
-        assert (pool, namespace, global_id) == ("p", "", "global-x")
+        assert (pool, namespace, global_ids) == ("p", "", ("global-x",))
         return Sight(**sight)
     return look
 
@@ -38,17 +38,17 @@ def silent(*args: Any) -> Sight:
 
 
 def test_the_peer_has_the_primary(site: FakeSite, image: FakeImage) -> None:
-    resync(site, X, False, seeing(primary=True))
+    resync(site, X, False, seeing(images={"global-x": SeenImage(True)}))
     assert image.flagged
 
 
 @pytest.mark.parametrize("look, says", [
-    (seeing(primary=False), "not primary at the peer site either"),
+    (seeing(images={"global-x": SeenImage(False)}), "not primary at the peer site either"),
     (seeing(), "no such mirrored image"),
     (seeing(errno=13), "EACCES"),
     (silent, "does not answer"),
 ])
-def test_refused_unless_forced(site: FakeSite, image: FakeImage, look: LookAtImage,
+def test_refused_unless_forced(site: FakeSite, image: FakeImage, look: LookAtImages,
                                says: str) -> None:
     with pytest.raises(NotPermitted, match=f"{says}.*--force"):
         resync(site, X, False, look)

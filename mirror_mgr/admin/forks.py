@@ -1,0 +1,67 @@
+"""Whether promoting a demoted image would fork its data.  Pure.
+
+librbd promotes what is demoted without a look at the other site.  Where that one was primary since,
+two primaries come of it, or writes that were acknowledged there are left behind.
+"""
+
+from typing import NamedTuple, Tuple
+
+from ..wire.constants import SnapState
+
+
+class Mark(NamedTuple):
+    """A complete mirror snapshot of one site's image, and which of the primary's it is a copy of.
+
+    `seconds` is when it was made, by its site's clock.
+    """
+
+    id: int
+    state: SnapState
+    primary_mirror_uuid: str = ""
+    primary_snap_id: int = 0
+    seconds: float = 0.0
+
+
+class Side(NamedTuple):
+    """One site's image: the mirror uuid of the pool there, and the marks in ascending order."""
+
+    mirror_uuid: str
+    marks: Tuple[Mark, ...]
+
+    def holds(self, mark: Mark, other: "Side") -> bool:
+        """Whether a mark here is the copy of the other side's."""
+        return any((m.primary_mirror_uuid, m.primary_snap_id) == (other.mirror_uuid, mark.id)
+                   for m in self.marks)
+
+
+_DEMOTED = (SnapState.PRIMARY_DEMOTED, SnapState.NON_PRIMARY_DEMOTED)
+
+
+def is_demoted(side: Side) -> bool:
+    """Whether librbd would promote the image without force."""
+    return bool(side.marks) and side.marks[-1].state in _DEMOTED
+
+
+def why_not_unseen(here: Side) -> str:
+    """The same where the other site does not answer.
+
+    What was demoted there and came over whole is taken to be the end of it.
+    """
+    if here.marks[-1].state == SnapState.PRIMARY_DEMOTED:
+        return "the other site does not answer, and may have been primary since"
+    return ""
+
+
+def why_not(here: Side, there: Side) -> str:
+    """Return why promoting the demoted image `here` would fork it; empty where it does not."""
+    if not there.marks:
+        return ""
+    ours, theirs = here.marks[-1], there.marks[-1]
+    if theirs.state == SnapState.PRIMARY:
+        return "it is primary at the other site"
+    if theirs.state != SnapState.PRIMARY_DEMOTED or here.holds(theirs, there):
+        return ""
+    # Either site may have removed the copy that tells which demotion was the later one.
+    if there.holds(ours, here) or theirs.seconds > ours.seconds:
+        return "the other site was primary since, and its last writes have not come over yet"
+    return ""

@@ -1,0 +1,63 @@
+"""Play scenarios by hand: one, or all of them in turn."""
+
+import argparse
+import importlib
+import os
+import random
+import sys
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Iterator, List, Optional
+
+from qa.errors import LabError
+from qa.mirrored import add_pool
+from qa.scenarios.stage import Stage
+from qa.sites import Lab
+
+NAMES = ("failovers", "disaster", "lives", "two_way", "crowd", "kinds")
+
+
+def main(argv: List[str]) -> int:
+    """Play what the command line asks for; return the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="scenario", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="\n".join(f"{name:10} {_module(name).__doc__}" for name in NAMES))
+    parser.add_argument("name", choices=NAMES + ("all",))
+    parser.add_argument("--seed", type=int, default=random.randrange(10**6))
+    parser.add_argument("--lab", metavar="DIR", help="a lab that runs; default: a new one")
+    args = parser.parse_args(argv)
+    try:
+        with _lab(args.lab) as lab:
+            for name in NAMES if args.name == "all" else (args.name,):
+                print(f"== {name}: {_module(name).__doc__}", flush=True)
+                pool = f"{name.replace('_', '-')}-{os.getpid()}"
+                add_pool(lab, pool)
+                _module(name).play(Stage(lab, pool, random.Random(args.seed), _say))
+    except (AssertionError, LabError) as error:
+        print(f"{error}\nTo repeat it: qa/scenario {args.name} --seed {args.seed}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _module(name: str) -> ModuleType:
+    return importlib.import_module(f"qa.scenarios.{name}")
+
+
+def _say(line: str) -> None:
+    print(f"   {line}", flush=True)
+
+
+@contextmanager
+def _lab(directory: Optional[str]) -> Iterator[Lab]:
+    if directory:
+        yield Lab.attach(directory)
+        return
+    with tempfile.TemporaryDirectory(prefix="scenario-") as scratch:
+        with Lab(Path(scratch) / "lab") as lab:
+            yield lab
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,66 @@
+import pytest
+
+from mirror_mgr.admin.forks import Mark, Side, is_demoted, why_not, why_not_unseen
+from mirror_mgr.wire.constants import SnapState
+
+
+def primary(id: int, seconds: float = 0.0) -> Mark:
+    return Mark(id, SnapState.PRIMARY, seconds=seconds)
+
+
+def demoted(id: int, seconds: float = 0.0) -> Mark:
+    return Mark(id, SnapState.PRIMARY_DEMOTED, seconds=seconds)
+
+
+def copy(id: int, of: str, primary_id: int) -> Mark:
+    return Mark(id, SnapState.NON_PRIMARY, of, primary_id)
+
+
+def last_copy(id: int, of: str, primary_id: int) -> Mark:
+    return Mark(id, SnapState.NON_PRIMARY_DEMOTED, of, primary_id)
+
+
+def here(*marks: Mark) -> Side:
+    return Side("HERE", marks)
+
+
+def there(*marks: Mark) -> Side:
+    return Side("THERE", marks)
+
+
+SINCE = "the other site was primary since"
+
+
+@pytest.mark.parametrize("ours, theirs, says", [
+    # It was demoted here.
+    (here(demoted(4)), there(), ""),
+    (here(demoted(4)), there(copy(7, "HERE", 3)), ""),
+    (here(demoted(4)), there(last_copy(8, "HERE", 4)), ""),
+    (here(demoted(4)), there(last_copy(8, "HERE", 4), primary(9)), "it is primary at"),
+    (here(demoted(4)), there(last_copy(8, "HERE", 4), demoted(9)), SINCE),
+    (here(demoted(4, 100.0)), there(demoted(9, 200.0)), SINCE),
+    # It was demoted there before it was primary here, and nothing of that came over yet.
+    (here(last_copy(3, "THERE", 9), demoted(4)), there(demoted(9)), ""),
+    (here(demoted(4, 300.0)), there(demoted(9, 200.0)), ""),
+    # It was demoted there, and that came over.
+    (here(last_copy(5, "THERE", 9)), there(demoted(9)), ""),
+    (here(last_copy(5, "THERE", 9)), there(demoted(9), primary(10)), "it is primary at"),
+    (here(last_copy(5, "THERE", 9)), there(demoted(9), primary(10), demoted(11, 1.0)), SINCE),
+    # Another site's snapshot with the same number is none of theirs.
+    (here(last_copy(5, "THIRD", 9)), there(demoted(9, 1.0)), SINCE),
+])
+def test_forks(ours: Side, theirs: Side, says: str) -> None:
+    assert is_demoted(ours)
+    assert why_not(ours, theirs).startswith(says)
+    assert bool(why_not(ours, theirs)) == bool(says)
+
+
+def test_what_librbd_refuses_itself() -> None:
+    assert not is_demoted(here())
+    assert not is_demoted(here(primary(4)))
+    assert not is_demoted(here(copy(4, "THERE", 9)))
+
+
+def test_a_site_that_does_not_answer() -> None:
+    assert "may have been primary since" in why_not_unseen(here(demoted(4)))
+    assert not why_not_unseen(here(last_copy(5, "THERE", 9)))
