@@ -26,8 +26,6 @@ from .maps import (
 from .objects import ListSnaps, ObjectCopier, Progress, Source, Statistics, copy_all
 from .scan import Link, Sync, inherited, mirror, snapshot_name
 
-_PROGRESS_SECONDS = 2.0
-
 
 @dataclass(frozen=True)
 class Means:
@@ -35,13 +33,15 @@ class Means:
 
     `list_snaps` makes, for a data pool of the primary, the call that lists an object's clones; None
     where this release of librados does not let us.  `tx_peers` are the local pool's peers that
-    take snapshots from here.  `dead` are addresses of predecessors known to be gone.
+    take snapshots from here.  `dead` are addresses of predecessors known to be gone.  How far a
+    sync is, is noted every `progress_seconds`.
     """
 
     budget: Budget
     list_snaps: Callable[[int, str], Optional[ListSnaps]]
     tx_peers: FrozenSet[str] = frozenset()
     dead: Collection[str] = ()
+    progress_seconds: float = 2.0
 
 
 @dataclass
@@ -446,7 +446,7 @@ class SnapshotSync:
         """
         noted = 0
         while True:
-            await asyncio.sleep(_PROGRESS_SECONDS)
+            await asyncio.sleep(self.means.progress_seconds)
             last = progress.contiguous - 1
             if last > noted:
                 await self.copy.set_progress(self._target_id, last)

@@ -7,12 +7,13 @@ An image in the trash no longer counts as mirrored, and `rbd trash ls` shows it 
 import asyncio
 import logging
 import time
-from typing import Iterator, List, Mapping
+from dataclasses import dataclass, field
+from typing import Dict, Iterator, List, Mapping, Optional
 
 from ..cluster.connection import Connection
 from ..cluster.operation import Operation
 from ..cluster.pool import Pool
-from ..errors import AlreadyExists, Busy, NotFound, NotReady
+from ..errors import AlreadyExists, Busy, Fenced, MirrorError, NotFound, NotReady
 from ..wire import cls_rbd
 from ..wire.constants import Feature, ImageMode, MirrorImageState, TrashSource
 from ..wire.header import (
@@ -64,29 +65,57 @@ async def move_to_trash(copy: Copy, name: str, global_id: str, delay_seconds: in
     await _leave_mirroring(pool, copy.id, name, global_id)
 
 
-async def sweep(pool: Pool, mirrored: Mapping[str, MirrorImage]) -> None:
+@dataclass
+class Sweep:
+    """Ids of images in the trash: those whose turn is to come, and those that stay, with why."""
+
+    waiting: List[str] = field(default_factory=list)
+    failed: Dict[str, str] = field(default_factory=dict)
+
+
+async def sweep(pool: Pool, mirrored: Mapping[str, MirrorImage], at_once: int, retry: bool,
+                told: Sweep) -> None:
     """Remove for good what mirroring put into the trash and whose time is over.
 
-    `mirrored` are the images that the pool mirrors, by id.  What can't go yet, as clones hang on
-    it, stays for a later sweep.
+    `mirrored` are the images that the pool mirrors, by id; `at_once` of them are removed at one
+    time.  What can't go yet, as clones hang on it, stays for a later sweep with `retry`; `told` is
+    brought up to date.
     """
     try:
         entries = cls_rbd.decode_trash_list(await pool.call(TRASH, cls_rbd.trash_list(), 1 << 20))
     except NotFound:
-        return
-    for image_id, entry in entries.items():
-        if entry.source != TrashSource.MIRRORING or entry.deferment_end_ns > time.time_ns():
-            continue
-        image = mirrored.get(image_id)
-        if image is not None and image.state != MirrorImageState.DISABLING:
-            continue
-        try:
-            if image is not None:
-                await _leave_mirroring(pool, image_id, entry.name, image.global_id)
-            await _purge(pool, image_id)
-            log.info("image %s (id %s): removed from the trash", entry.name, image_id)
-        except (Busy, NotReady) as error:
-            log.info("image %s (id %s): stays in the trash: %s", entry.name, image_id, error)
+        entries = {}
+    due = {image_id: entry for image_id, entry in entries.items()
+           if _is_due(entry, mirrored.get(image_id)) and (retry or image_id not in told.failed)}
+    told.waiting = list(due)
+    if retry:
+        told.failed.clear()
+
+    async def lane() -> None:
+        while told.waiting:
+            image_id = told.waiting.pop(0)
+            await _sweep_one(pool, image_id, due[image_id].name, mirrored.get(image_id), told)
+
+    await asyncio.gather(*(lane() for _ in range(at_once)))
+
+
+def _is_due(entry: TrashEntry, image: Optional[MirrorImage]) -> bool:
+    return (entry.source == TrashSource.MIRRORING and entry.deferment_end_ns <= time.time_ns()
+            and (image is None or image.state == MirrorImageState.DISABLING))
+
+
+async def _sweep_one(pool: Pool, image_id: str, name: str, image: Optional[MirrorImage],
+                     told: Sweep) -> None:
+    try:
+        if image is not None:
+            await _leave_mirroring(pool, image_id, name, image.global_id)
+        await _purge(pool, image_id)
+        log.info("image %s (id %s): removed from the trash", name, image_id)
+    except Fenced:
+        raise
+    except MirrorError as error:
+        told.failed[image_id] = str(error)
+        log.info("image %s (id %s): stays in the trash: %s", name, image_id, error)
 
 
 async def _leave_mirroring(pool: Pool, image_id: str, name: str, global_id: str) -> None:

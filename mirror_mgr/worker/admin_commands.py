@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Awaitable, Callable, Dict, Iterator, List, Optional, Tuple
 
 from .. import __version__
+from ..replay.trash import Sweep
 from ..wire.constants import StatusState
 from . import perf, settings
 from .admin_socket import Command
@@ -45,6 +46,9 @@ def commands(worker: "Worker") -> Dict[str, Command]:
 
 def _of_pool(pool: PoolReplayer, peer: str) -> Dict[str, Command]:
     found = _verbs(f" {pool.name} {peer}", lambda: pool_status(pool), partial(_act, pool, None))
+    deletions = pool.deletions("")
+    found[f"rbd mirror deletion status {pool.name}"] = Command(
+        "get status for image deleter", lambda: _deletion_status(deletions))
     for namespace, replayer in pool.replayers():
         spec = image_spec(pool.name, namespace, replayer)
         found.update(_verbs(f" {spec}", partial(image_status, spec, replayer),
@@ -90,15 +94,27 @@ def pool_status(pool: PoolReplayer) -> Dict[str, Any]:
         found["instances"] = [pool.instance_id]
     if pool.peer_error:
         found["peer_error"] = pool.peer_error
-    found["image_replayers"] = _image_statuses(pool, "")
-    found["namespaces"] = [{"name": name, "image_replayers": _image_statuses(pool, name)}
+    found.update(_of_namespace(pool, ""))
+    found["namespaces"] = [{"name": name, **_of_namespace(pool, name)}
                            for name in sorted(pool.namespaces) if name]
     return found
 
 
-def _image_statuses(pool: PoolReplayer, namespace: str) -> List[Dict[str, Any]]:
-    return [image_status(image_spec(pool.name, namespace, replayer), replayer)
-            for name, replayer in pool.replayers() if name == namespace]
+def _of_namespace(pool: PoolReplayer, namespace: str) -> Dict[str, Any]:
+    return {
+        "image_replayers": [image_status(image_spec(pool.name, namespace, replayer), replayer)
+                            for name, replayer in pool.replayers() if name == namespace],
+        "image_deleter": {"image_deleter_status": _deletion_status(pool.deletions(namespace))},
+    }
+
+
+def _deletion_status(deletions: Sweep) -> Dict[str, Any]:
+    """As the daemon has it (tools/rbd_mirror/ImageDeleter.cc, release 16)."""
+    return {
+        "delete_images_queue": [{"image_id": image_id} for image_id in deletions.waiting],
+        "failed_deletes_queue": [{"image_id": image_id, "error_code": reason}
+                                 for image_id, reason in deletions.failed.items()],
+    }
 
 
 def _histories(pools: List[PoolReplayer]) -> Iterator[Tuple[str, SyncHistory]]:

@@ -81,7 +81,9 @@ class NamespaceReplayer:
         self._gates = gates
         self._stops = stops
         self._ended = ended
+        self.deletions = trash.Sweep()
         self._sweeping: Optional["asyncio.Task[None]"] = None
+        self._retried = float("-inf")
         self.boards = (StatusBoard(local, "", news), StatusBoard(remote, link.local_uuid, news))
         self._tasks = [asyncio.ensure_future(board.run()) for board in self.boards]
         for task in self._tasks:
@@ -125,9 +127,16 @@ class NamespaceReplayer:
             copy.pool.close()
 
     def _sweep(self, local: MirrorPool) -> None:
-        if self._sweeping is None or self._sweeping.done():
-            self._sweeping = asyncio.ensure_future(trash.sweep(self._local, local.images))
-            self._sweeping.add_done_callback(self._ended)
+        if self._sweeping is not None and not self._sweeping.done():
+            return
+        conf_get = self._local.connection.conf_get
+        retry = time.monotonic() - self._retried > settings.delete_retry_seconds(conf_get)
+        if retry:
+            self._retried = time.monotonic()
+        self._sweeping = asyncio.ensure_future(trash.sweep(
+            self._local, local.images, settings.concurrent_deletions(conf_get), retry,
+            self.deletions))
+        self._sweeping.add_done_callback(self._ended)
 
     async def renew(self, global_ids: Iterable[str]) -> None:
         """Start image replayers anew, or have them stand still where that was asked for."""
@@ -381,7 +390,8 @@ class PoolReplayer:
             await self.namespaces[name].refresh()
 
     def _means(self, site: peers.PeerSite) -> Means:
-        return Means(self._budget, site.list_snaps, self._tx_peers, self._dead)
+        return Means(self._budget, site.list_snaps, self._tx_peers, self._dead,
+                     settings.progress_seconds(self._local.conf_get))
 
     async def _mirrored_namespaces(self, default_mode: MirrorMode) -> Set[str]:
         found = {""} if default_mode in (MirrorMode.IMAGE, MirrorMode.POOL) else set()
@@ -432,6 +442,11 @@ class PoolReplayer:
         """Every image of the pool with its namespace."""
         return [(name, running.replayer) for name, namespace in self.namespaces.items()
                 for running in namespace.images.values()]
+
+    def deletions(self, namespace: str) -> trash.Sweep:
+        """What of a namespace is to be removed from the trash."""
+        one = self.namespaces.get(namespace)
+        return one.deletions if one else trash.Sweep()
 
     def counts(self, namespace: str) -> Dict[str, int]:
         """The counters that `rbd mirror pool status` and the dashboard read."""

@@ -40,7 +40,7 @@ def small_sizes(monkeypatch):
     monkeypatch.setattr(objects, "_CHUNK", 256)
     monkeypatch.setattr(objects, "_READS_AN_OBJECT", 4)
     monkeypatch.setattr(objects, "_LANES", 3)
-    monkeypatch.setattr(snapshot, "_PROGRESS_SECONDS", 0)
+    monkeypatch.setattr(snapshot.Means, "progress_seconds", 0)
 
 
 class Sites:
