@@ -63,11 +63,13 @@ class Daemon:
     :ivar service_id: its global id
     :ivar instance_id: in this pool; empty if it does not report one
     :ivar client_id: its cephx user without ``client.rbd-mirror.``
+    :ivar entity: its cephx user, which rbd-mirror daemons do not tell
     """
 
     service_id: str
     instance_id: str = ""
     client_id: str = ""
+    entity: str = ""
     hostname: str = ""
     ceph_version: str = ""
     leader: bool = False
@@ -97,6 +99,74 @@ class SiteStatus:
 
 
 @dataclass(frozen=True)
+class SyncProgress:
+    """How far the copy of a mirror snapshot is.  What the replayer does not tell is None.
+
+    :ivar snapshot: when the primary took it
+    :ivar bytes_total: an estimate
+    """
+
+    percent: float
+    snapshot: Optional[datetime] = None
+    bytes_done: Optional[int] = None
+    bytes_total: Optional[int] = None
+    bytes_per_second: Optional[float] = None
+    seconds_left: Optional[float] = None
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How an image stands at a site.
+
+    :ivar state: one of `states`
+    :ivar reason: for people; empty where the state says it all
+    :ivar since: when it came into this state, where that is known
+    :ivar copied: when the primary was as the copy is; of a primary image: as its oldest copy is
+    """
+
+    state: str
+    reason: str = ""
+    since: Optional[datetime] = None
+    copied: Optional[datetime] = None
+    sync: Optional[SyncProgress] = None
+
+
+@dataclass(frozen=True)
+class SplitSide:
+    """What one site has in a split-brain.  What can't be seen is None.
+
+    :ivar newest_snapshot: when the newest mirror snapshot of its own was taken
+    :ivar changed_bytes: since the two sides were the same, at most
+    """
+
+    site_name: str
+    primary: Optional[bool]
+    newest_snapshot: Optional[datetime]
+    changed_bytes: Optional[int]
+
+
+@dataclass(frozen=True)
+class WayOut:
+    """The commands, each with its site, that keep what one site has and drop the other's."""
+
+    keep: str
+    steps: Tuple[Tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class SplitBrain:
+    """:ivar diverged: when both sides were the same last; None where no trace of that is left
+    :ivar sides: here first
+    :ivar peer_error: why the peer site could not be looked at; empty if it was
+    """
+
+    diverged: Optional[datetime]
+    sides: Tuple[SplitSide, SplitSide]
+    ways_out: Tuple[WayOut, ...]
+    peer_error: str = ""
+
+
+@dataclass(frozen=True)
 class MirrorSnapshot:
     id: int
     name: str
@@ -111,6 +181,10 @@ class ImageStatus:
     :ivar mode: ``journal`` or ``snapshot``
     :ivar primary: None where that was not looked up
     :ivar daemon: who replays it here
+    :ivar now: when this was so, aware, UTC
+    :ivar standing: how it stands here
+    :ivar copies: how it stands at the `peers`, where it is primary here
+    :ivar split_brain: where it is in one and that was looked up
     :ivar snapshots: the primary mirror snapshots, where those were looked up
     """
 
@@ -122,6 +196,10 @@ class ImageStatus:
     local: SiteStatus
     daemon: Optional[Daemon]
     peers: Tuple[SiteStatus, ...]
+    now: datetime
+    standing: Standing
+    copies: Tuple[Standing, ...] = ()
+    split_brain: Optional[SplitBrain] = None
     snapshots: Tuple[MirrorSnapshot, ...] = ()
 
 

@@ -9,6 +9,7 @@ from . import compat, health
 from .admin import child, forced_promotion, peer_probe
 from .admin.services import Services, services
 from .admin.specs import ImageSpec
+from .admin.status import Witnesses
 from .admin.token import Token
 from .commands.deadline import Deadlines
 from .errors import MirrorError
@@ -123,6 +124,10 @@ class Module(MgrModule):
         """How to start what may hang or crash: by the workers' interpreter."""
         return child.Start(launcher.command(self.get_option("worker_python"))[:2],
                            launcher.environment())
+
+    def witnesses(self) -> Witnesses:
+        return Witnesses(self.read_services, {
+            image.global_id: image for image in self.supervisor.images()}, self.look)
 
     def read_services(self, pool_id: int) -> Services:
         daemons = self.get("service_map")["services"].get("rbd-mirror", {}).get("daemons", {})

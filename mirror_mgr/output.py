@@ -1,16 +1,31 @@
 """Renders what the commands say: for people as the ``rbd`` CLI does, for programs as JSON.
 
-JSON has every key of what ``rbd mirror ... --format json`` prints, with the same values, and a
-few of ours.
+JSON has every key of what ``rbd mirror ... --format json`` prints, with the same values, and ours
+beside them, which README.rst explains.  Ours are ISO 8601 in UTC for times and seconds for ages.
 """
 
 import json
+from collections import Counter
 from dataclasses import asdict
 from datetime import datetime, timezone
 from typing import Any, Dict, List, Optional, Sequence
 
+from . import states
 from .errors import InvalidArgument
-from .model import Daemon, ImageStatus, MirrorSnapshot, Peer, PoolInfo, PoolStatus, SiteStatus
+from .model import (
+    Daemon,
+    ImageStatus,
+    MirrorSnapshot,
+    Peer,
+    PoolInfo,
+    PoolStatus,
+    SiteStatus,
+    SplitBrain,
+    SplitSide,
+    Standing,
+    SyncProgress,
+    WayOut,
+)
 from .supervisor.model import WorkerView
 from .worker.protocol import PoolReport
 
@@ -92,8 +107,31 @@ def pool_status_json(status: PoolStatus) -> Dict[str, Any]:
     if status.daemons is not None:
         found["daemons"] = [_daemon_json(daemon) for daemon in status.daemons]
     if status.images is not None:
+        found["summary"]["standings"] = _standings(status.images)
+        oldest = _oldest(status.images)
+        found["summary"]["oldest_copy_age_seconds"] = _copy_age(oldest) if oldest else None
         found["images"] = [image_status_json(image) for image in status.images]
     return found
+
+
+def _standings(images: Sequence[ImageStatus]) -> Dict[str, int]:
+    """How many images stand how, the worst first."""
+    counts = Counter(image.standing.state for image in images)
+    return {state: counts[state] for state in reversed(states.ALL) if counts[state]}
+
+
+def _oldest(images: Sequence[ImageStatus]) -> Optional[ImageStatus]:
+    known = [image for image in images if image.standing.copied is not None]
+    return max(known, key=lambda image: _copy_age(image) or 0.0) if known else None
+
+
+def _copy_age(image: ImageStatus) -> Optional[float]:
+    return _age(image.standing.copied, image.now)
+
+
+def _age(time: Optional[datetime], now: datetime) -> Optional[float]:
+    """In seconds.  The clocks of two sites may differ: nothing is from the future."""
+    return round(max(0.0, (now - time).total_seconds()), 3) if time else None
 
 
 def _daemon_json(daemon: Daemon) -> Dict[str, Any]:
@@ -121,10 +159,23 @@ def pool_status_plain(status: PoolStatus) -> str:
         for daemon in status.daemons:
             lines += _daemon_lines(daemon) + [""]
     if status.images is not None:
-        lines += ["", "IMAGES"]
-        for number, image in enumerate(status.images):
-            lines += ([""] if number else []) + _image_lines(image)
+        lines += ["", "IMAGES"] + _images_lines(status.images)
     return "\n".join(lines)
+
+
+def _images_lines(images: Sequence[ImageStatus]) -> List[str]:
+    if not images:
+        return ["  none"]
+    standings = ", ".join(f"{count} {state}" for state, count in _standings(images).items())
+    oldest = _oldest(images)
+    worst = f"; oldest copy: {span(_copy_age(oldest))}, of {oldest.name}" if oldest else ""
+    rows = [(image.name, _state_word(image.standing), span(_age(image.standing.since, image.now)),
+             span(_copy_age(image)), image.standing.reason) for image in images]
+    return [f"{standings}{worst}", "", table(("NAME", "STATE", "FOR", "COPY AGE", "REASON"), rows)]
+
+
+def _state_word(standing: Standing) -> str:
+    return f"{standing.state} {standing.sync.percent:.0f}%" if standing.sync else standing.state
 
 
 def _daemon_lines(daemon: Daemon) -> List[str]:
@@ -154,13 +205,43 @@ def image_status_json(image: ImageStatus) -> Dict[str, Any]:
         found["daemon_service"] = {
             "service_id": image.daemon.service_id, "instance_id": image.daemon.instance_id,
             "daemon_id": image.daemon.client_id, "hostname": image.daemon.hostname,
+            "entity": image.daemon.entity,
         }
     found["last_update"] = local_time(image.local.last_update)
     if image.peers:
         found["peer_sites"] = [_site_json(site) for site in image.peers]
+        for site, copy in zip(found["peer_sites"], image.copies):
+            site["standing"] = _standing_json(copy, image.now)
     if image.snapshots:
         found["snapshots"] = [_snapshot_json(snapshot) for snapshot in image.snapshots]
+    found["standing"] = _standing_json(image.standing, image.now)
+    if image.split_brain is not None:
+        found["split_brain"] = _split_brain_json(image.split_brain)
     return found
+
+
+def _standing_json(standing: Standing, now: datetime) -> Dict[str, Any]:
+    return {
+        "state": standing.state, "reason": standing.reason, "since": iso_time(standing.since),
+        "copy_time": iso_time(standing.copied), "copy_age_seconds": _age(standing.copied, now),
+        "sync": _sync_json(standing.sync) if standing.sync else None,
+    }
+
+
+def _sync_json(sync: SyncProgress) -> Dict[str, Any]:
+    return {**asdict(sync), "snapshot": iso_time(sync.snapshot)}
+
+
+def _split_brain_json(split: SplitBrain) -> Dict[str, Any]:
+    return {
+        "diverged": iso_time(split.diverged),
+        "sites": [{**asdict(side), "newest_snapshot": iso_time(side.newest_snapshot)}
+                  for side in split.sides],
+        "ways_out": [{"keep": way.keep, "commands": [
+            {"site": site, "command": command} for site, command in way.steps]}
+            for way in split.ways_out],
+        "peer_error": split.peer_error,
+    }
 
 
 def _site_json(site: SiteStatus) -> Dict[str, Any]:
@@ -174,7 +255,89 @@ def _snapshot_json(snapshot: MirrorSnapshot) -> Dict[str, Any]:
 
 
 def image_status_plain(image: ImageStatus) -> str:
-    return "\n".join(_image_lines(image))
+    return "\n".join(_image_lines(image) + _own_lines(image))
+
+
+def _own_lines(image: ImageStatus) -> List[str]:
+    """What ``rbd`` does not tell, after what it does."""
+    now = image.now
+    lines = [f"  standing:    {_since(image.standing.state, image.standing.since, now)}"]
+    if image.standing.reason:
+        lines.append(f"  reason:      {image.standing.reason}")
+    if not image.primary:
+        lines.append(f"  copy:        {_copied(image.standing, now)}")
+    if image.standing.sync is not None:
+        lines.append(f"  syncing:     {_sync_text(image.standing.sync)}")
+    if image.daemon is not None and image.daemon.entity:
+        lines.append(f"  worker:      {image.daemon.description} as {image.daemon.entity}")
+    if image.copies:
+        lines.append("  copies:")
+    for site, copy in zip(image.peers, image.copies):
+        lines += _copy_lines(site, copy, now)
+    if image.split_brain is not None:
+        lines += _split_brain_lines(image.split_brain, now)
+    return lines
+
+
+def _copy_lines(site: SiteStatus, copy: Standing, now: datetime) -> List[str]:
+    lines = [f"    {site.site_name or site.mirror_uuid}: "
+             f"{_since(copy.state, copy.since, now)}"]
+    if copy.copied is not None:
+        lines[0] += f"; {_copied(copy, now)}"
+    if copy.reason:
+        lines.append(f"      {copy.reason}")
+    return lines + ([f"      {_sync_text(copy.sync)}"] if copy.sync else [])
+
+
+def _since(state: str, since: Optional[datetime], now: datetime) -> str:
+    return f"{state} since {_when(since, now)}" if since else state
+
+
+def _copied(standing: Standing, now: datetime) -> str:
+    if standing.copied is None:
+        return "its age is not known"
+    return f"as of {_when(standing.copied, now)}"
+
+
+def _when(time: datetime, now: datetime) -> str:
+    return f"{iso_time(time)} ({span(_age(time, now))} ago)"
+
+
+def _sync_text(sync: SyncProgress) -> str:
+    text = f"{sync.percent:.0f}%"
+    if sync.bytes_done is not None:
+        text += f", {size(sync.bytes_done)}"
+        text += f" of about {size(sync.bytes_total)}" if sync.bytes_total is not None else ""
+    if sync.bytes_per_second is not None:
+        text += f", {size(int(sync.bytes_per_second))}/s"
+    return text + (f", {span(sync.seconds_left)} left" if sync.seconds_left is not None else "")
+
+
+def _split_brain_lines(split: SplitBrain, now: datetime) -> List[str]:
+    lines = ["  split_brain:"]
+    if split.diverged:
+        lines.append(f"    the sites were the same last at {_when(split.diverged, now)}")
+    if split.peer_error:
+        lines.append(f"    {split.peer_error}")
+    lines += [f"    {_side_text(side, now)}" for side in split.sides]
+    for way in split.ways_out:
+        lines += _way_out_lines(way)
+    return lines
+
+
+def _side_text(side: SplitSide, now: datetime) -> str:
+    role = {True: "primary", False: "not primary", None: "not seen"}[side.primary]
+    text = f"{side.site_name}: {role}"
+    if side.newest_snapshot:
+        text += f", newest mirror snapshot of its own {_when(side.newest_snapshot, now)}"
+    if side.changed_bytes is not None:
+        text += f", at most {size(side.changed_bytes)} changed since they were the same"
+    return text
+
+
+def _way_out_lines(way: WayOut) -> List[str]:
+    return [f"    to keep what {way.keep} has:"] + [
+        f"      at {site}: {command}" for site, command in way.steps]
 
 
 def _image_lines(image: ImageStatus) -> List[str]:
@@ -270,7 +433,22 @@ def _aware(epoch: float) -> datetime:
 
 def utc_time(epoch: float) -> str:
     """Given seconds since the epoch, return ISO 8601 in UTC."""
-    return _aware(epoch).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return str(iso_time(_aware(epoch)))
+
+
+def iso_time(time: Optional[datetime]) -> Optional[str]:
+    """Given an aware time, return ISO 8601 in UTC."""
+    return time.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ") if time else None
+
+
+def span(seconds: Optional[float]) -> str:
+    """Given seconds, return them for people, like ``3 min``; ``-`` for None."""
+    if seconds is None:
+        return "-"
+    for limit, length, unit in ((100, 1, "s"), (100 * 60, 60, "min"), (48 * 3600, 3600, "h")):
+        if seconds < limit:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds / 86400:.0f} d"
 
 
 def size(count: int) -> str:

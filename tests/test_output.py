@@ -1,9 +1,10 @@
 """Golden texts: what rbd of 16.2.15 printed for the same state, command for command."""
 
+import dataclasses
 import json
 import time
 from datetime import datetime, timezone
-from typing import Iterator
+from typing import Iterator, Optional
 
 import pytest
 
@@ -18,13 +19,20 @@ from mirror_mgr.model import (
     PoolInfo,
     PoolStatus,
     SiteStatus,
+    SplitBrain,
+    SplitSide,
+    Standing,
+    SyncProgress,
+    WayOut,
 )
 from mirror_mgr.supervisor.model import RUNNING, WorkerView
 from mirror_mgr.worker.protocol import PoolReport
 
 PEER = Peer("4f920809-ab7d-4724-bf94-d582d12ce764", "rx-tx", "site-a", "",
             "client.rbd-mirror-peer", "[v2:127.0.0.1:23000/0,v1:127.0.0.1:23001/0]")
-DAEMON = Daemon("4290", "4292", "b", "vm", "16.2.15", True, Health.OK)
+DAEMON = Daemon("4290", "4292", "b", "client.b", "vm", "16.2.15", True, Health.OK)
+NOW = datetime(2026, 11, 23, 12, 40, tzinfo=timezone.utc)
+MINUTES_AGO = datetime(2026, 11, 23, 12, 36, 57, tzinfo=timezone.utc)
 PEER_UUID = "dfb779e7-2fb2-42f9-9cc4-f1ed3d0f6aca"
 IMAGE = ImageStatus(
     name="x", id="10457c683c48", global_id="82355061-36e9-47e5-9073-363a04c18e92",
@@ -35,12 +43,18 @@ IMAGE = ImageStatus(
     peers=(SiteStatus("d24f74ce-33ce-4be8-8b67-555394bbdc0f", "site-b", "up+replaying",
                       'replaying, {"replay_state":"idle"}',
                       datetime(2026, 11, 23, 12, 38, 57, tzinfo=timezone.utc)),),
+    now=NOW, standing=Standing("primary", copied=MINUTES_AGO),
+    copies=(Standing("up-to-date", "", NOW, MINUTES_AGO),),
     snapshots=(MirrorSnapshot(5, ".mirror.primary.8.6", False, ()),
                MirrorSnapshot(9, ".mirror.primary.8.7", True, (PEER_UUID,))))
 UNKNOWN = ImageStatus(
     name="j", id="1", global_id="db0384c5", mode="journal", primary=False, daemon=None,
     local=SiteStatus("", "", "down+unknown", "status not found", None),
-    peers=(SiteStatus("m", "site-a", "down+unknown", "status not found", None),))
+    peers=(SiteStatus("m", "site-a", "down+unknown", "status not found", None),),
+    now=NOW, standing=Standing("unreplayed", "nobody has told of it"))
+SYNCING = dataclasses.replace(UNKNOWN, name="s", daemon=DAEMON, standing=Standing(
+    "syncing", "", MINUTES_AGO, datetime(2026, 11, 23, tzinfo=timezone.utc),
+    SyncProgress(34.6, NOW, 700 << 20, 2 << 30, 120.5 * (1 << 20), 11.0)))
 
 
 def bare(text: str) -> str:
@@ -120,11 +134,13 @@ images: 0 total
 DAEMONS
   none
 
-IMAGES"""
+IMAGES
+  none"""
 
 
 def test_pool_status_in_detail() -> None:
-    status = PoolStatus(Health.OK, Health.OK, {"replaying": 2}, (DAEMON,), (UNKNOWN, IMAGE))
+    status = PoolStatus(Health.OK, Health.OK, {"replaying": 2}, (DAEMON,),
+                        (UNKNOWN, SYNCING, IMAGE))
     assert bare(output.pool_status_plain(status)) == """\
 health: OK
 daemon health: OK
@@ -143,18 +159,15 @@ service 4290:
 
 
 IMAGES
-j:
-  global_id:   db0384c5
-  state:       down+unknown
-  description: status not found
-  last_update:
-  peer_sites:
-    name: site-a
-    state: down+unknown
-    description: status not found
-    last_update:
+1 unreplayed, 1 syncing, 1 primary; oldest copy: 13 h, of s
 
-""" + output.image_status_plain(IMAGE)
+NAME  STATE        FOR    COPY AGE  REASON
+j     unreplayed   -      -         nobody has told of it
+s     syncing 35%  3 min  13 h
+x     primary      -      3 min"""
+    summary = output.pool_status_json(status)["summary"]
+    assert list(summary["standings"].items()) == [("unreplayed", 1), ("syncing", 1), ("primary", 1)]
+    assert summary["oldest_copy_age_seconds"] == 12 * 3600 + 40 * 60
 
 
 def test_callouts_of_a_daemon() -> None:
@@ -179,17 +192,86 @@ x:
     last_update: 2026-11-23 12:38:57
   snapshots:
     5 .mirror.primary.8.6 (peer_uuids:[])
-    9 .mirror.primary.8.7 (demoted peer_uuids:[{PEER_UUID}])"""
+    9 .mirror.primary.8.7 (demoted peer_uuids:[{PEER_UUID}])
+  standing:    primary
+  worker:      b on vm as client.b
+  copies:
+    site-b: up-to-date since 2026-11-23T12:40:00Z (0 s ago); \
+as of 2026-11-23T12:36:57Z (3 min ago)"""
+
+
+def test_a_copy_that_syncs() -> None:
+    assert output.image_status_plain(SYNCING).endswith("""\
+  standing:    syncing since 2026-11-23T12:36:57Z (3 min ago)
+  copy:        as of 2026-11-23T00:00:00Z (13 h ago)
+  syncing:     35%, 700 MiB of about 2.0 GiB, 120 MiB/s, 11 s left
+  worker:      b on vm as client.b""")
+    assert output.image_status_json(SYNCING)["standing"] == {
+        "state": "syncing", "reason": "", "since": "2026-11-23T12:36:57Z",
+        "copy_time": "2026-11-23T00:00:00Z", "copy_age_seconds": 45600.0,
+        "sync": {"percent": 34.6, "snapshot": "2026-11-23T12:40:00Z", "bytes_done": 700 << 20,
+                 "bytes_total": 2 << 30, "bytes_per_second": 120.5 * (1 << 20),
+                 "seconds_left": 11.0}}
+
+
+def test_a_copy_of_which_little_is_known() -> None:
+    assert output.image_status_plain(UNKNOWN).endswith("""\
+  standing:    unreplayed
+  reason:      nobody has told of it
+  copy:        its age is not known""")
+
+
+def test_a_copy_from_the_future_is_as_new_as_can_be() -> None:
+    late = dataclasses.replace(SYNCING, standing=Standing("up-to-date", copied=datetime(
+        2026, 11, 24, tzinfo=timezone.utc)))
+    assert output.image_status_json(late)["standing"]["copy_age_seconds"] == 0.0
+
+
+def test_split_brain() -> None:
+    image = dataclasses.replace(IMAGE, copies=(), split_brain=SplitBrain(
+        MINUTES_AGO, (SplitSide("site-b", True, MINUTES_AGO, 5 << 20),
+                      SplitSide("site-a", None, None, None)),
+        (WayOut("site-a", (("site-b", "do this"), ("site-b", "do that"))),), "no answer"))
+    assert output.image_status_plain(image).endswith("""\
+  split_brain:
+    the sites were the same last at 2026-11-23T12:36:57Z (3 min ago)
+    no answer
+    site-b: primary, newest mirror snapshot of its own 2026-11-23T12:36:57Z (3 min ago), \
+at most 5.0 MiB changed since they were the same
+    site-a: not seen
+    to keep what site-a has:
+      at site-b: do this
+      at site-b: do that""")
+    assert output.image_status_json(image)["split_brain"] == {
+        "diverged": "2026-11-23T12:36:57Z",
+        "sites": [{"site_name": "site-b", "primary": True, "changed_bytes": 5 << 20,
+                   "newest_snapshot": "2026-11-23T12:36:57Z"},
+                  {"site_name": "site-a", "primary": None, "changed_bytes": None,
+                   "newest_snapshot": None}],
+        "ways_out": [{"keep": "site-a", "commands": [
+            {"site": "site-b", "command": "do this"}, {"site": "site-b", "command": "do that"}]}],
+        "peer_error": "no answer"}
+
+
+@pytest.mark.parametrize("seconds, text", [
+    (None, "-"), (0.2, "0 s"), (99, "99 s"), (100, "2 min"), (5999, "100 min"), (6000, "2 h"),
+    (172799, "48 h"), (172800, "2 d")])
+def test_span(seconds: Optional[float], text: str) -> None:
+    assert output.span(seconds) == text
 
 
 def test_image_status_json() -> None:
     found = output.image_status_json(IMAGE)
     assert found["daemon_service"] == {
-        "service_id": "4290", "instance_id": "4292", "daemon_id": "b", "hostname": "vm"}
+        "service_id": "4290", "instance_id": "4292", "daemon_id": "b", "hostname": "vm",
+        "entity": "client.b"}
     assert found["peer_sites"] == [{
         "site_name": "site-b", "mirror_uuids": "d24f74ce-33ce-4be8-8b67-555394bbdc0f",
         "state": "up+replaying", "description": 'replaying, {"replay_state":"idle"}',
-        "last_update": "2026-11-23 12:38:57"}]
+        "last_update": "2026-11-23 12:38:57", "standing": {
+            "state": "up-to-date", "reason": "", "since": "2026-11-23T12:40:00Z",
+            "copy_time": "2026-11-23T12:36:57Z", "copy_age_seconds": 183.0, "sync": None}}]
+    assert "split_brain" not in found
     assert found["snapshots"][1] == {
         "id": 9, "name": ".mirror.primary.8.7", "demoted": True, "mirror_peer_uuids": [PEER_UUID]}
     unknown = output.image_status_json(UNKNOWN)

@@ -7,6 +7,8 @@ two primaries come of it, or writes that were acknowledged there are left behind
 from typing import NamedTuple, Tuple
 
 from ..wire.constants import SnapState
+from ..wire.header import ImageHeader
+from ..wire.snapshot import MirrorNamespace
 
 
 class Mark(NamedTuple):
@@ -20,6 +22,15 @@ class Mark(NamedTuple):
     primary_mirror_uuid: str = ""
     primary_snap_id: int = 0
     seconds: float = 0.0
+
+
+def marks(header: ImageHeader) -> Tuple[Mark, ...]:
+    """Return the complete mirror snapshots of an image in ascending order."""
+    return tuple(
+        Mark(s.id, s.namespace.state, s.namespace.primary_mirror_uuid, s.namespace.primary_snap_id,
+             s.timestamp_ns / 1e9)
+        for s in header.snapshots
+        if isinstance(s.namespace, MirrorNamespace) and s.namespace.complete)
 
 
 class Side(NamedTuple):

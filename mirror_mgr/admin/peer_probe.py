@@ -13,9 +13,8 @@ from ..errors import DeadlineExceeded, MirrorError
 from ..wire.constants import ImageMode, MirrorImageState, SnapState
 from ..wire.header import MIRRORING, ImageHeader, header_oid
 from ..wire.mirror import MirrorPool
-from ..wire.snapshot import MirrorNamespace
 from . import child
-from .forks import Mark
+from .forks import Mark, marks
 from .token import Token
 
 CONNECT_SECONDS = 8
@@ -23,10 +22,15 @@ GRACE_SECONDS = 4  # to start an interpreter, and to say that the time is up
 
 
 class SeenImage(NamedTuple):
-    """A mirrored image at the peer site, and its complete mirror snapshots in ascending order."""
+    """A mirrored image at the peer site, and its complete mirror snapshots in ascending order.
+
+    `changed` is as `headers.changed_bytes` gives it.  That takes reading object maps: it is there
+    only if no other image was asked for.
+    """
 
     primary: bool
     marks: Tuple[Mark, ...] = ()
+    changed: Tuple[Tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -78,8 +82,9 @@ def look(how: child.Start, token: Token, pool: str, namespace: str = "",
 
 def _decode(seen: Dict[str, Any]) -> Sight:
     images = {global_id: SeenImage(primary, tuple(
-        Mark(mark[0], SnapState(mark[1]), *mark[2:]) for mark in marks))
-        for global_id, (primary, marks) in seen.pop("images", {}).items()}
+        Mark(mark[0], SnapState(mark[1]), *mark[2:]) for mark in marks),
+        tuple((snap_id, count) for snap_id, count in changed))
+        for global_id, (primary, marks, changed) in seen.pop("images", {}).items()}
     return Sight(images=images, **seen)
 
 
@@ -134,30 +139,26 @@ def _images(ioctx: Any, wanted: FrozenSet[str]) -> Dict[str, SeenImage]:
     if not wanted:
         return {}
     mirroring = MirrorPool.from_omap(read_omap(ioctx, MIRRORING))
-    return {image.global_id: _image(ioctx, image_id, image.mode)
+    return {image.global_id: _image(ioctx, image_id, image.mode, alone=len(wanted) == 1)
             for image_id, image in mirroring.images.items()
             if image.global_id in wanted and image.state == MirrorImageState.ENABLED}
 
 
-def _image(ioctx: Any, image_id: str, mode: ImageMode) -> SeenImage:
+def _image(ioctx: Any, image_id: str, mode: ImageMode, alone: bool) -> SeenImage:
     """An image in snapshot mode by its header, which takes one round trip."""
     import rbd
 
     from ..cluster.omap import read_omap
+    from .headers import changed_bytes
 
     if mode == ImageMode.SNAPSHOT:
-        marks = _marks(ImageHeader.from_omap(read_omap(ioctx, header_oid(image_id))))
-        return SeenImage(bool(marks) and marks[-1].state == SnapState.PRIMARY, marks)
+        header = ImageHeader.from_omap(read_omap(ioctx, header_oid(image_id)))
+        changed = changed_bytes(ioctx, image_id, header) if alone else {}
+        found = marks(header)
+        return SeenImage(bool(found) and found[-1].state == SnapState.PRIMARY, found,
+                         tuple(changed.items()))
     with rbd.Image(ioctx, image_id=image_id, read_only=True) as image:
         return SeenImage(bool(image.mirror_image_get_info()["primary"]))
-
-
-def _marks(header: ImageHeader) -> Tuple[Mark, ...]:
-    return tuple(
-        Mark(s.id, s.namespace.state, s.namespace.primary_mirror_uuid, s.namespace.primary_snap_id,
-             s.timestamp_ns / 1e9)
-        for s in header.snapshots
-        if isinstance(s.namespace, MirrorNamespace) and s.namespace.complete)
 
 
 if __name__ == "__main__":

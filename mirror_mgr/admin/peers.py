@@ -3,18 +3,19 @@
 import base64
 import errno
 import re
-from typing import Dict, Optional, Sequence, Tuple
+from typing import Dict, Optional, Sequence, Tuple, Union
 
 import rados
 import rbd
 
-from ..errors import Busy, InvalidArgument, NotFound
+from ..errors import Busy, DeadlineExceeded, InvalidArgument, NotFound
 from ..model import Peer
 from ..wire.cls_rbd import mirror_peer_set_direction
 from ..wire.constants import PeerDirection
 from ..wire.header import MIRRORING
 from .access import explaining, open_pool
 from .modes import require_enabled
+from .peer_probe import LookAtImages, Sight
 from .specs import PoolSpec
 from .token import Token
 from .words import DIRECTIONS, word
@@ -153,6 +154,23 @@ def login_of_source(ioctx: "rados.Ioctx", spec: PoolSpec) -> Optional[Token]:
     finally:
         ioctx.set_namespace(spec.namespace)
     return None
+
+
+def see_image(ioctx: "rados.Ioctx", spec: PoolSpec, global_id: str,
+              look: LookAtImages) -> Union[Sight, str]:
+    """Look at an image where it is replayed from; return why that is not possible, if it is not."""
+    login = login_of_source(ioctx, spec)
+    if login is None:
+        return "the pool has no peer that can be looked at from here"
+    try:
+        sight = look(login, spec.pool, spec.namespace, (global_id,))
+    except DeadlineExceeded:
+        return "the peer site does not answer"
+    if sight.errno:
+        return f"the peer site can't be looked at ({errno.errorcode.get(sight.errno, 'EIO')})"
+    if global_id not in sight.images:
+        return "the peer site has no such mirrored image"
+    return sight
 
 
 def _check_uuid(uuid: str) -> None:

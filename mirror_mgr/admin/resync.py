@@ -1,14 +1,12 @@
 """Has a copy made anew, where there is something to make it from."""
 
-import errno
-
 import rados
 
-from ..errors import DeadlineExceeded, InvalidArgument, NotPermitted
+from ..errors import InvalidArgument, NotPermitted
 from .access import explaining, open_image, open_pool
 from .images import require_mirrored
 from .peer_probe import LookAtImages
-from .peers import login_of_source
+from .peers import see_image
 from .specs import ImageSpec
 
 
@@ -37,15 +35,7 @@ def resync(cluster: "rados.Rados", spec: ImageSpec, force: bool, look: LookAtIma
 
 def _why_not(ioctx: "rados.Ioctx", spec: ImageSpec, global_id: str, look: LookAtImages) -> str:
     """Return why the peer is not known to have a primary of it; empty if it is."""
-    login = login_of_source(ioctx, spec.pool_spec)
-    if login is None:
-        return "the pool has no peer that can be looked at from here"
-    try:
-        sight = look(login, spec.pool, spec.namespace, (global_id,))
-    except DeadlineExceeded:
-        return "the peer site does not answer"
-    if sight.errno:
-        return f"the peer site can't be looked at ({errno.errorcode.get(sight.errno, 'EIO')})"
-    if global_id not in sight.images:
-        return "the peer site has no such mirrored image"
+    sight = see_image(ioctx, spec.pool_spec, global_id, look)
+    if isinstance(sight, str):
+        return sight
     return "" if sight.images[global_id].primary else "it is not primary at the peer site either"

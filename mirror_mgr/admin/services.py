@@ -46,6 +46,7 @@ def services(metadata: Mapping[str, Mapping[str, str]],
 def _daemon(service_id: str, metadata: Mapping[str, str], report: Optional[Mapping[str, str]],
             pool_id: str) -> Daemon:
     known: Dict[str, Any] = {"service_id": service_id, "client_id": metadata.get("id", ""),
+             "entity": metadata.get("entity", ""),
              "hostname": metadata.get("hostname", ""),
              "ceph_version": metadata.get("ceph_version_short", "")}
     if report is None:

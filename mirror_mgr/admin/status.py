@@ -1,15 +1,26 @@
 """How mirroring of images goes: what the daemons of both sites say about them."""
 
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
-from typing import Any, Callable, Dict, Iterable, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, Mapping, Optional, Tuple
 
 import rados
 import rbd
 
-from ..model import Health, ImageStatus, MirrorSnapshot, PoolStatus, SiteStatus
+from .. import states
+from ..model import Daemon, Health, ImageStatus, MirrorSnapshot, PoolStatus, SiteStatus, Standing
+from ..wire.constants import MirrorImageState
+from ..wire.header import ImageHeader
+from ..worker.protocol import ImageReport
+from . import divergence, headers, sites, standing
 from .access import explaining, open_image, open_pool
+from .divergence import Account
+from .forks import marks
 from .images import require_mirrored
 from .modes import require_enabled
+from .peer_probe import LookAtImages
+from .peers import see_image
 from .services import Services
 from .specs import ImageSpec, PoolSpec
 from .words import IMAGE_MODES, STATUS_STATES, word
@@ -18,10 +29,21 @@ _HEALTHY = ("replaying", "stopped")
 _PRIMARY_STATES = (rbd.RBD_SNAP_MIRROR_STATE_PRIMARY, rbd.RBD_SNAP_MIRROR_STATE_PRIMARY_DEMOTED)
 
 
-ReadServices = Callable[[int], Services]  # by pool id
+@dataclass(frozen=True)
+class Witnesses:
+    """Whom to ask besides the cluster.
+
+    :ivar services: gives the service map's daemons, with their state in the pool of this id
+    :ivar reports: what this manager's own workers said last, by global image id
+    :ivar look: looks at an image at the peer site
+    """
+
+    services: Callable[[int], Services]
+    reports: Mapping[str, ImageReport]
+    look: LookAtImages
 
 
-def pool_status(cluster: "rados.Rados", read_services: ReadServices, spec: PoolSpec,
+def pool_status(cluster: "rados.Rados", witnesses: Witnesses, spec: PoolSpec,
                 detail: bool = False) -> PoolStatus:
     """Sum up the images of a pool or namespace; with `detail` also each daemon and image.
 
@@ -30,15 +52,15 @@ def pool_status(cluster: "rados.Rados", read_services: ReadServices, spec: PoolS
     with open_pool(cluster, spec) as ioctx:
         require_enabled(ioctx, spec)
         with explaining(f"pool '{spec}': can't read its status"):
-            states = {word(STATUS_STATES, state): count
+            counts = {word(STATUS_STATES, state): count
                       for state, count in sorted(rbd.RBD().mirror_image_status_summary(ioctx))}
-            daemons = read_services(ioctx.get_pool_id())
+            daemons = witnesses.services(ioctx.get_pool_id())
             return PoolStatus(
                 daemon_health=daemons.health,
-                image_health=image_health(states),
-                states=states,
+                image_health=image_health(counts),
+                states=counts,
                 daemons=daemons.daemons if detail else None,
-                images=_all_images(ioctx, daemons) if detail else None)
+                images=_all_images(ioctx, daemons, witnesses.reports) if detail else None)
 
 
 def image_health(states: Iterable[str]) -> Health:
@@ -48,38 +70,97 @@ def image_health(states: Iterable[str]) -> Health:
     return Health.OK if all(state in _HEALTHY for state in states) else Health.WARNING
 
 
-def image_status(cluster: "rados.Rados", read_services: ReadServices,
-                 spec: ImageSpec) -> ImageStatus:
+def image_status(cluster: "rados.Rados", witnesses: Witnesses, spec: ImageSpec) -> ImageStatus:
     """Say how mirroring of an image goes.  Raise InvalidArgument if it is not mirrored."""
     with open_pool(cluster, spec.pool_spec) as ioctx, \
             open_image(ioctx, spec, read_only=True) as image, \
             explaining(f"image '{spec}': can't read its status"):
-        primary = bool(require_mirrored(image, spec)["primary"])
+        primary = _is_primary(image, spec)
         mode = word(IMAGE_MODES, image.mirror_image_get_mode())
         status = image.mirror_image_get_status()
         instance_id = _instance_id(image) if status.get("up") else None
-        daemons = read_services(ioctx.get_pool_id())
-        return ImageStatus(
-            name=spec.name, id=status["id"], global_id=status["info"]["global_id"], mode=mode,
-            primary=primary, local=_local(status),
-            daemon=daemons.by_instance(instance_id),
-            peers=_peers(status, _peer_names(ioctx)),
-            snapshots=_snapshots(image) if primary and mode == "snapshot" else ())
+        daemons = witnesses.services(ioctx.get_pool_id())
+        header = headers.read(ioctx, [status["id"]]).get(status["id"])
+        found = _told(_Facts(status, mode, primary, header), _peer_names(ioctx),
+                      daemons.by_instance(instance_id), witnesses.reports)
+        if primary and mode == "snapshot":
+            found = replace(found, snapshots=_snapshots(image))
+        if found.standing.state == states.SPLIT_BRAIN and header is not None:
+            return _explained(cluster, ioctx, spec, found, header, witnesses.look)
+        return found
 
 
-def _all_images(ioctx: "rados.Ioctx", daemons: Services) -> Tuple[ImageStatus, ...]:
+def _is_primary(image: "rbd.Image", spec: ImageSpec) -> bool:
+    if image.mirror_image_get_info()["state"] == MirrorImageState.CREATING:
+        return False
+    return bool(require_mirrored(image, spec)["primary"])
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """What the cluster holds of an image: `status` as python-rbd gives it."""
+
+    status: Mapping[str, Any]
+    mode: str
+    primary: Optional[bool]
+    header: Optional[ImageHeader]
+
+
+def _told(facts: _Facts, peer_names: Mapping[str, str], daemon: Optional[Daemon],
+          reports: Mapping[str, ImageReport]) -> ImageStatus:
+    status, global_id = facts.status, facts.status["info"]["global_id"]
+    local, peers = _local(status), _peers(status, peer_names)
+    copies: Tuple[Standing, ...] = ()
+    if facts.primary:
+        copies = tuple(standing.of_site(site) for site in peers)
+        here = standing.of_primary(list(zip(peers, copies)))
+    else:
+        here = standing.of_copy(local, facts.header, reports.get(global_id))
+    return ImageStatus(
+        name=status["name"], id=status["id"], global_id=global_id, mode=facts.mode,
+        primary=facts.primary, local=local, daemon=daemon if status.get("up") else None,
+        peers=peers, now=datetime.now(timezone.utc), standing=here, copies=copies)
+
+
+def _explained(cluster: "rados.Rados", ioctx: "rados.Ioctx", spec: ImageSpec, image: ImageStatus,
+               header: ImageHeader, look: LookAtImages) -> ImageStatus:
+    """With what the two sides of a split-brain have, if it is one still."""
+    sight = see_image(ioctx, spec.pool_spec, image.global_id, look)
+    site_name = next((site.site_name for site in image.peers if site.site_name), "the peer")
+    here = Account(sites.name(cluster), _mirror_uuid(ioctx), image.primary, marks(header),
+                   headers.changed_bytes(ioctx, image.id, header))
+    if isinstance(sight, str):
+        return replace(image, split_brain=divergence.explain(
+            str(spec), here, Account(site_name), sight))
+    seen = sight.images[image.global_id]
+    if image.primary and not seen.primary and image.standing.state not in {
+            copy.state for copy in image.copies}:
+        # The peer was demoted since it told that it is primary.
+        return replace(image, standing=Standing(states.PRIMARY))
+    there = Account(sight.site_name or site_name, sight.mirror_uuid, seen.primary, seen.marks,
+                    dict(seen.changed))
+    return replace(image, split_brain=divergence.explain(str(spec), here, there))
+
+
+def _all_images(ioctx: "rados.Ioctx", daemons: Services,
+                reports: Mapping[str, ImageReport]) -> Tuple[ImageStatus, ...]:
     info = dict(rbd.RBD().mirror_image_info_list(ioctx))
     instances = dict(rbd.RBD().mirror_image_instance_id_list(ioctx))
     peer_names = _peer_names(ioctx)
-    found = [ImageStatus(
-        name=status["name"], id=status["id"], global_id=status["info"]["global_id"],
-        mode=word(IMAGE_MODES, info[status["id"]]["mode"]) if status["id"] in info else "unknown",
-        primary=bool(info[status["id"]]["primary"]) if status["id"] in info else None,
-        local=_local(status),
-        daemon=(daemons.by_instance(instances.get(status["id"])) if status.get("up") else None),
-        peers=_peers(status, peer_names),
-    ) for status in rbd.RBD().mirror_image_status_list(ioctx)]
+    statuses = {status["id"]: status for status in rbd.RBD().mirror_image_status_list(ioctx)}
+    primary = {image_id: bool(one["primary"]) for image_id, one in info.items()}
+    known = headers.read(ioctx, (id for id in statuses if not primary.get(id)))
+    found = [_told(
+        _Facts(status, word(IMAGE_MODES, info[id]["mode"]) if id in info else "unknown",
+               primary.get(id), known.get(id)),
+        peer_names, daemons.by_instance(instances.get(id)), reports)
+        for id, status in statuses.items()]
     return tuple(sorted(found, key=lambda image: image.name))
+
+
+def _mirror_uuid(ioctx: "rados.Ioctx") -> str:
+    with _default_namespace(ioctx):
+        return str(rbd.RBD().mirror_uuid_get(ioctx))
 
 
 def _instance_id(image: "rbd.Image") -> Optional[str]:
@@ -91,11 +172,17 @@ def _instance_id(image: "rbd.Image") -> Optional[str]:
 
 def _peer_names(ioctx: "rados.Ioctx") -> Dict[str, str]:
     """Site names by mirror uuid.  Peers are entered in the pool's default namespace."""
+    with _default_namespace(ioctx):
+        return {peer["mirror_uuid"]: peer["site_name"]
+                for peer in rbd.RBD().mirror_peer_list(ioctx) if peer["mirror_uuid"]}
+
+
+@contextmanager
+def _default_namespace(ioctx: "rados.Ioctx") -> Iterator[None]:
     namespace = ioctx.get_namespace()
     ioctx.set_namespace("")
     try:
-        return {peer["mirror_uuid"]: peer["site_name"]
-                for peer in rbd.RBD().mirror_peer_list(ioctx) if peer["mirror_uuid"]}
+        yield
     finally:
         ioctx.set_namespace(namespace)
 

@@ -26,7 +26,7 @@ def disable(mgr: Host, image: ImageText, force: bool = False) -> str:
 @command("image status", "r", output.image_status_plain, output.image_status_json)
 def image_status(mgr: Host, image: ImageText) -> ImageStatus:
     """Show the RBD mirroring status of an image"""
-    return status.image_status(mgr.rados, mgr.read_services, parse_image(image))
+    return status.image_status(mgr.rados, mgr.witnesses(), parse_image(image))
 
 
 @command("image snapshot", "w")

@@ -36,7 +36,7 @@ def info(mgr: Host, pool: PoolText, all: bool = False) -> PoolInfo:
 @command("pool status", "r", output.pool_status_plain, output.pool_status_json)
 def pool_status(mgr: Host, pool: PoolText, detail: bool = False) -> PoolStatus:
     """Show the status of all mirrored images in a pool or namespace"""
-    return status.pool_status(mgr.rados, mgr.read_services, parse_pool(pool), detail)
+    return status.pool_status(mgr.rados, mgr.witnesses(), parse_pool(pool), detail)
 
 
 @command("pool promote", "w")

@@ -27,8 +27,8 @@ from typing import (
 
 from .. import output
 from ..admin.peer_probe import Sight
-from ..admin.services import Services
 from ..admin.specs import ImageSpec
+from ..admin.status import Witnesses
 from ..admin.token import Token
 from ..errors import InvalidArgument, MirrorError
 from ..model import Outcome
@@ -66,8 +66,8 @@ class Host(Protocol):
     def promote_by_force(self, images: List[ImageSpec]) -> Dict[ImageSpec, MirrorError]:
         """Promote images in a process that may die, and return what failed."""
 
-    def read_services(self, pool_id: int) -> Services:
-        """Return the service map's workers and daemons, with their state in a pool."""
+    def witnesses(self) -> Witnesses:
+        """Return whom status asks besides the cluster."""
 
     def command_seconds(self) -> float:
         """Return how long a command may take."""

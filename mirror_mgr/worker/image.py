@@ -357,20 +357,19 @@ class ImageReplayer:
 
     async def _tell_standing(self, action: scan.Action, local: Optional[ImageHeader],
                              remote: ImageHeader) -> None:
-        base = _newest_copy(local)
-        source = remote.snapshot(scan.mirror(base).primary_snap_id) if base else None
+        base = _newest_complete(local)
         if isinstance(action, scan.Stopped):
             # A promotion at the other site waits for watches like ours to end.
             await self._unwatch()
             self._tell(_stopped(action.reason, remote))
         elif isinstance(action, scan.Broken):
-            # Our own snapshot is a little younger than the primary's, which may be gone.
-            self.copied_ns = (source or base).timestamp_ns if base else None
+            self.copied_ns = None if action.split_brain and base and scan.mirror(
+                base).is_primary else _copied_ns(base, remote)
             self._tell(status.failed(action.reason, action.split_brain))
         else:
             self._note = _what_is_missing(action)
             self._tell(self._replaying(
-                remote, source.timestamp_ns if source else None,
+                remote, _copied_ns(base, remote),
                 scan.inherited(self.mirrored.global_id, base)))
 
     def _replaying(self, remote: ImageHeader, local_ns: Optional[int],
@@ -414,11 +413,20 @@ def _what_is_missing(action: scan.Action) -> str:
     return ""
 
 
-def _newest_copy(local: Optional[ImageHeader]) -> Optional[Snapshot]:
+def _newest_complete(local: Optional[ImageHeader]) -> Optional[Snapshot]:
     """The mirror snapshot that says what the copy has whole."""
     if local is None:
         return None
     return next((s for s in reversed(local.mirror_snapshots) if scan.mirror(s).complete), None)
+
+
+def _copied_ns(base: Optional[Snapshot], remote: ImageHeader) -> Optional[int]:
+    """When the primary was as `base` is; by the copy's own clock where its snapshot is gone."""
+    if base is None:
+        return None
+    namespace = scan.mirror(base)
+    source = remote.snapshot(namespace.primary_snap_id) if namespace.is_non_primary else None
+    return (source or base).timestamp_ns
 
 
 def _stopped(reason: str, remote: ImageHeader) -> ImageStatus:

@@ -13,12 +13,12 @@ SERVICE = "rbd-mirror"
 class ServiceEntry:
     """Registered for the life of one connection."""
 
-    def __init__(self, local: Connection, client_id: str) -> None:
+    def __init__(self, local: Connection, entity: str) -> None:
         self._local = local
         self._last = ""
         instance = str(local.instance_id)
         local.cluster.service_daemon_register(SERVICE, instance, {
-            "id": client_id, "instance_id": instance})
+            "id": client_id(entity), "entity": entity, "instance_id": instance})
 
     async def update(self, pools: Iterable[PoolReplayer]) -> None:
         """Tell what the pools look like now, if that is news."""

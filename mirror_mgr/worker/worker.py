@@ -13,7 +13,7 @@ from ..wire.constants import MirrorMode
 from . import memory, protocol, settings
 from .image import Gates, ImageReplayer
 from .pool import PoolReplayer, image_spec, read_mirroring
-from .service import ServiceEntry, client_id
+from .service import ServiceEntry
 from .status import Syncing
 from .stops import ManualStops
 
@@ -97,7 +97,7 @@ class Worker:
         self._fenced = False
         self._local = local
         try:
-            await self._replay(local, ServiceEntry(local, client_id(self._entity)))
+            await self._replay(local, ServiceEntry(local, self._entity))
         except Fenced:
             log.warning("this client was blocklisted; connecting again as a new one")
         finally:

@@ -1,0 +1,86 @@
+"""What is told of a split-brain, from the headers of its two sides."""
+
+from datetime import datetime, timezone
+from typing import Any, Mapping
+
+from mirror_mgr.admin.divergence import Account, explain
+from mirror_mgr.admin.forks import marks
+from mirror_mgr.wire.constants import Feature
+from tests.replay.headers import LINK, copied, demoted, orphan, primary, replica, writable
+
+
+def account(name: str, uuid: str, header: Any, changed: Mapping[str, int]) -> Account:
+    return Account(name, uuid, not header.features & Feature.NON_PRIMARY, marks(header),
+                   {int(key[1:]): count for key, count in changed.items()})
+
+
+def here(header: Any, **changed: int) -> Account:
+    return account("site-b", LINK.local_uuid, header, changed)
+
+
+def there(header: Any, **changed: int) -> Account:
+    return account("site-a", LINK.remote_uuid, header, changed)
+
+
+def at(epoch: int) -> datetime:
+    return datetime.fromtimestamp(epoch, timezone.utc)
+
+
+def test_both_were_the_same_at_the_last_copy() -> None:
+    found = explain("p/x", here(writable(copied(12, of=3), copied(17, of=8), primary(18)),
+                                _12=100, _17=40, _18=2, _0=1),
+                    there(writable(primary(3), primary(8), primary(9)), _3=90, _8=80, _9=5, _0=0))
+    assert found.diverged == at(8)
+    ours, theirs = found.sides
+    assert (ours.site_name, ours.primary, ours.newest_snapshot, ours.changed_bytes) == (
+        "site-b", True, at(18), 3)
+    assert (theirs.site_name, theirs.primary, theirs.newest_snapshot, theirs.changed_bytes) == (
+        "site-a", True, at(9), 5)
+
+
+def test_seen_from_the_other_side_it_is_the_same() -> None:
+    found = explain("p/x", there(writable(primary(8), primary(9)), _9=5, _0=0),
+                    here(writable(copied(17, of=8), primary(18)), _18=2, _0=1))
+    assert found.diverged == at(8)
+    assert [side.changed_bytes for side in found.sides] == [5, 3]
+
+
+def test_a_forced_promotion_has_removed_the_copies() -> None:
+    """The primary keeps what the copy had last: its first own one."""
+    found = explain("p/x", here(replica(orphan(10), primary(11), demoted(14)),
+                                _11=900, _14=4, _0=0),
+                    there(writable(primary(5), primary(24)), _5=900, _24=6, _0=1))
+    assert found.diverged == at(11)
+    assert [side.changed_bytes for side in found.sides] == [4, 7]
+
+
+def test_the_primary_has_lost_the_last_one_of_a_copy() -> None:
+    found = explain("p/x", here(replica(copied(17, of=8)), _17=900, _0=0),
+                    there(writable(primary(9))))
+    assert found.diverged == at(9)
+    assert [side.changed_bytes for side in found.sides] == [0, None]
+    assert found.sides[0].newest_snapshot is None
+
+
+def test_a_site_that_is_not_seen() -> None:
+    found = explain("p/x", here(writable(primary(18))), Account("site-a"), "no answer")
+    assert (found.diverged, found.peer_error) == (None, "no answer")
+    assert (found.sides[1].primary, found.sides[1].newest_snapshot) == (None, None)
+
+
+def test_the_ways_out_of_two_primaries() -> None:
+    found = explain("p/x", here(writable()), there(writable()))
+    assert [(way.keep, way.steps) for way in found.ways_out] == [
+        ("site-a", (("site-b", "ceph rbd-mirror image demote p/x"),
+                    ("site-b", "ceph rbd-mirror image resync p/x"))),
+        ("site-b", (("site-a", "ceph rbd-mirror image demote p/x"),
+                    ("site-a", "ceph rbd-mirror image resync p/x")))]
+
+
+def test_the_ways_out_where_one_is_demoted() -> None:
+    found = explain("p/x", here(replica()), there(writable()))
+    assert [(way.keep, way.steps) for way in found.ways_out] == [
+        ("site-a", (("site-b", "ceph rbd-mirror image resync p/x"),)),
+        ("site-b", (("site-b", "ceph rbd-mirror image promote p/x --force"),
+                    ("site-a", "ceph rbd-mirror image demote p/x"),
+                    ("site-a", "ceph rbd-mirror image resync p/x")))]
