@@ -1,6 +1,7 @@
 """The manager module: its options, its life, and what is wired to what."""
 
 import threading
+import time
 from typing import Any, Dict, List, Sequence, Tuple
 
 from mgr_module import MgrModule, MgrStandbyModule, Option
@@ -13,6 +14,7 @@ from .admin.status import Witnesses
 from .admin.token import Token
 from .commands.deadline import Deadlines
 from .errors import MirrorError
+from .progress import Syncs
 from .supervisor import launcher
 from .supervisor.supervisor import Supervisor
 
@@ -56,6 +58,7 @@ class Module(MgrModule):
         self._ended = threading.Event()
         self._ended.set()
         self._checks: Dict[str, Any] = {}
+        self._syncs = Syncs()
 
     # Life
 
@@ -67,6 +70,7 @@ class Module(MgrModule):
             while not self._stopping:
                 self.log.debug(self.supervisor.tick())
                 self._report_health()
+                self._report_syncs()
                 self._wake.wait(TICK_SECONDS)
                 self._wake.clear()
         finally:
@@ -88,6 +92,13 @@ class Module(MgrModule):
         if checks != self._checks:
             self.set_health_checks(checks)
             self._checks = checks
+
+    def _report_syncs(self) -> None:
+        for method, *args in self._syncs.look(self.supervisor.images(), time.monotonic()):
+            try:
+                self.remote("progress", method, *args)
+            except (ImportError, RuntimeError) as error:  # it may be disabled, or have failed
+                self.log.debug("progress: %s", error)
 
     @staticmethod
     def can_run() -> Tuple[bool, str]:

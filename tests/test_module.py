@@ -12,6 +12,7 @@ mgr_module = pytest.importorskip("mgr_module", reason="needs ceph-mgr-modules-co
 
 from mirror_mgr import compat, module  # noqa: E402
 from mirror_mgr.supervisor.model import SPLIT_BRAIN, HealthItem  # noqa: E402
+from mirror_mgr.worker.protocol import ImageReport, SyncReport  # noqa: E402
 
 MON_MAP = {"fsid": "f", "mons": [
     {"public_addrs": {"addrvec": [{"type": "v2", "addr": "1.2.3.4:3300", "nonce": 0},
@@ -33,6 +34,7 @@ class FakeSupervisor:
         self.calls: List[str] = []
         self.ticked = threading.Event()
         self.items: List[HealthItem] = []
+        self.reports: List[ImageReport] = []
 
     def start(self) -> None:
         self.calls.append("start")
@@ -47,6 +49,9 @@ class FakeSupervisor:
 
     def health(self) -> List[HealthItem]:
         return self.items
+
+    def images(self) -> List[ImageReport]:
+        return self.reports
 
     def workers(self) -> List[Any]:
         return []
@@ -129,6 +134,27 @@ def test_health_is_set_when_it_changes(manager: module.Module) -> None:
     manager.supervisor.items = []
     manager._report_health()
     assert [sorted(checks) for checks in manager.shown] == [["MIRROR_MGR_SPLIT_BRAIN"], []]
+
+
+def test_long_syncs_are_told_to_the_progress_module(
+        manager: module.Module, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: List[Any] = []
+    clock = iter((0.0, 100.0, 101.0))
+    monkeypatch.setattr(module.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(mgr_module.MgrModule, "remote", lambda self, *args: told.append(args))
+    manager.supervisor.reports = [
+        ImageReport("p/x", "g", "syncing", sync=SyncReport(7, 50.0))]
+    manager._report_syncs()
+    manager._report_syncs()
+    [call] = told
+    assert call[:3] == ("progress", "update", "rbd-mirror/g/7")
+
+    def disabled(self: Any, *args: Any) -> None:
+        raise ImportError("Module not found")
+
+    monkeypatch.setattr(mgr_module.MgrModule, "remote", disabled)
+    manager.supervisor.reports = [ImageReport("p/x", "g", "up-to-date")]
+    manager._report_syncs()
 
 
 def test_what_the_supervisor_asks(manager: module.Module) -> None:

@@ -26,7 +26,8 @@ def of_site(site: SiteStatus) -> Standing:
     if up != "up":
         return Standing(states.UNREPLAYED, _nobody(site), site.last_update, copied)
     if details.get("standing") in states.ALL:
-        return Standing(details["standing"], str(details.get("note", "")),
+        return Standing(details["standing"],
+                        str(details.get("note") or details.get("unverified", "")),
                         _time(details.get("standing_since")), copied, _sync(details))
     if word == "replaying":
         return replace(_of_daemon_s_replay(text, details), copied=copied)

@@ -9,6 +9,8 @@ from .. import states
 from ..wire.constants import StatusState
 
 _RATE_SECONDS = 10.0
+_UNVERIFIED = ("an rbd-mirror daemon wrote to this copy and may have lost discards; "
+               "resync to be sure")
 
 
 @dataclass(frozen=True)
@@ -167,11 +169,11 @@ def replaying(history: SyncHistory, remote_ns: int, local_ns: Optional[int],
     if syncing is not None:
         details.update(_progress(syncing))
     if inherited:
-        details["unverified"] = ("an rbd-mirror daemon wrote to this copy and may have lost "
-                                 "discards; resync to be sure")
+        details["unverified"] = _UNVERIFIED
     if note:
         details["note"] = note
     standing, reason = _replay_standing(remote_ns, local_ns, syncing, note)
+    reason = reason or (_UNVERIFIED if inherited else "")
     return ImageStatus(StatusState.REPLAYING, "replaying", standing, reason, details)
 
 

@@ -95,6 +95,7 @@ def test_the_word_that_a_worker_wrote_counts() -> None:
     found = of_site(replaying(replay_state="idle", local_snapshot_timestamp=9, note="locked by x",
                               remote_snapshot_timestamp=9, standing="waiting", standing_since=77))
     assert found == Standing(states.WAITING, "locked by x", at(77), at(9))
+    assert of_site(replaying(standing="up-to-date", unverified="by x")).reason == "by x"
     assert of_site(replaying(standing="happy")).state == states.WAITING
 
 

@@ -92,6 +92,8 @@ def test_the_json_is_compact_and_sorted_as_the_daemon_s():
 
 
 def test_what_a_daemon_left_and_what_delays_us_is_told():
+    told = status.replaying(SyncHistory(), SECOND, SECOND, True)
+    assert told.standing == states.UP_TO_DATE and "resync" in told.reason
     found = details(status.replaying(SyncHistory(), SECOND, None, True, note="locked by x"))
     assert "resync" in found["unverified"] and found["note"] == "locked by x"
 
