@@ -1,9 +1,11 @@
 """Every difference between the managers of Ceph 16 to 20, and nowhere else."""
 
 import errno
+import inspect
 from typing import Any, Dict, Mapping, Optional
 
 import mgr_module
+import rados
 from mgr_module import HandleCommandResult
 
 from .commands import registry
@@ -48,6 +50,33 @@ def _with_empty_lines(text: str) -> str:
 def _descriptor(argument: registry.Argument) -> str:
     optional = "" if argument.required else ",req=false"
     return f"name={argument.name},type={argument.cli_type}{optional}"
+
+
+def connect(mgr: Any) -> Any:
+    """Return a new rados.Rados of the local cluster beside ``mgr.rados``.
+
+    A failover blocklists it, so that nothing that this manager began lands after it.
+    """
+    cluster = rados.Rados(context=mgr.get_context())
+    cluster.connect()
+    if _clients_have_names():
+        mgr._ceph_register_client(None, cluster.get_addrs(), False)
+    else:
+        mgr._ceph_register_client(cluster.get_addrs())
+    return cluster
+
+
+def disconnected(mgr: Any, addresses: str) -> None:
+    """Take a connection of `connect` that was shut down off what a failover blocklists."""
+    if _clients_have_names():
+        mgr._ceph_unregister_client(None, addresses)
+    else:
+        mgr._ceph_unregister_client(addresses)
+
+
+def _clients_have_names() -> bool:
+    """Reef and later."""
+    return "_ceph_unregister_client(None" in inspect.getsource(mgr_module.MgrModule.shutdown)
 
 
 def register_commands() -> None:

@@ -2,18 +2,25 @@
 
 from typing import Any, Dict, Iterable, List, Tuple
 
+from .model import HealthItem
+from .schedule.state import (
+    DAMAGED_SCHEDULE,
+    NO_SCHEDULE,
+    SCHEDULER_LATE,
+    SNAPSHOTS_FAILING,
+    TWO_SCHEDULES,
+)
 from .supervisor.model import (
     FOREIGN_DAEMON,
     IMAGE_ERROR,
     PEER_UNREACHABLE,
     SPLIT_BRAIN,
     WORKER_FAILING,
-    HealthItem,
 )
 
 DETAILS = 50
 
-# By code of the supervisor: our code, severity, summary for one and for more.
+# By code of the supervisor and of the scheduler: our code, severity, summary for one and for more.
 _CHECKS = {
     WORKER_FAILING: ("MIRROR_MGR_WORKER_FAILING", "error",
                      "1 mirroring worker keeps failing", "{} mirroring workers keep failing"),
@@ -26,6 +33,20 @@ _CHECKS = {
     FOREIGN_DAEMON: ("MIRROR_MGR_FOREIGN_DAEMON", "warning",
                      "1 pool is held by an rbd-mirror daemon",
                      "{} pools are held by rbd-mirror daemons"),
+    SCHEDULER_LATE: ("MIRROR_MGR_SCHEDULE_LATE", "warning",
+                     "the snapshot schedules are late", "the snapshot schedules are late"),
+    SNAPSHOTS_FAILING: ("MIRROR_MGR_SNAPSHOTS_FAILING", "warning",
+                        "mirror snapshots of 1 image keep failing",
+                        "mirror snapshots of {} images keep failing"),
+    NO_SCHEDULE: ("MIRROR_MGR_NO_SCHEDULE", "warning",
+                  "1 mirrored image has no snapshot schedule",
+                  "{} mirrored images have no snapshot schedule"),
+    TWO_SCHEDULES: ("MIRROR_MGR_TWO_SCHEDULES", "warning",
+                    "1 image is also scheduled by rbd_support",
+                    "{} images are also scheduled by rbd_support"),
+    DAMAGED_SCHEDULE: ("MIRROR_MGR_DAMAGED_SCHEDULE", "warning",
+                       "1 stored snapshot schedule can't be read",
+                       "{} stored snapshot schedules can't be read"),
 }
 
 

@@ -18,6 +18,15 @@ class Health(IntEnum):
 
 
 @dataclass(frozen=True)
+class HealthItem:
+    """Something wrong: a code of `health`, whose matter it is, and a sentence with the cure."""
+
+    code: str
+    subject: str
+    text: str
+
+
+@dataclass(frozen=True)
 class Outcome:
     """Of what was done to many: the news, and what failed, if anything did."""
 

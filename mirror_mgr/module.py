@@ -15,6 +15,7 @@ from .admin.token import Token
 from .commands.deadline import Deadlines
 from .errors import MirrorError
 from .progress import Syncs
+from .schedule.scheduler import Scheduler
 from .supervisor import launcher
 from .supervisor.supervisor import Supervisor
 
@@ -45,6 +46,12 @@ class Module(MgrModule):
                desc="how many MiB a worker has on their way from site to site at a time"),
         Option(name="concurrent_syncs", type="uint", default=64, min=1, runtime=True,
                desc="how many images a worker syncs at a time"),
+        Option(name="snapshots_in_flight", type="uint", default=512, min=1, runtime=True,
+               desc="how many scheduled mirror snapshots are made at a time"),
+        Option(name="snapshot_seconds", type="secs", default=120, min=1, runtime=True,
+               desc="after how many seconds a scheduled mirror snapshot is given up"),
+        Option(name="warn_no_schedule", type="bool", default=True, runtime=True,
+               desc="whether an image in snapshot mode without a schedule is a health warning"),
         Option(name="command_seconds", type="secs", default=30, min=1, runtime=True,
                desc="after how many seconds a command that is not done lets its user go"),
     ]
@@ -52,6 +59,7 @@ class Module(MgrModule):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.supervisor = Supervisor(self)
+        self.scheduler = Scheduler(self)
         self.deadlines = Deadlines()
         self._wake = threading.Event()
         self._stopping = False
@@ -67,14 +75,17 @@ class Module(MgrModule):
         try:
             # All on this one thread: workers end with the thread that started them.
             self.supervisor.start()
+            self.scheduler.start()
             while not self._stopping:
                 self.log.debug(self.supervisor.tick())
+                self.scheduler.tick()
                 self._report_health()
                 self._report_syncs()
                 self._wake.wait(TICK_SECONDS)
                 self._wake.clear()
         finally:
             self.supervisor.stop()
+            self.scheduler.stop()
             self._ended.set()
 
     def shutdown(self) -> None:
@@ -88,7 +99,7 @@ class Module(MgrModule):
         self._wake.set()
 
     def _report_health(self) -> None:
-        checks = health.checks(self.supervisor.health())
+        checks = health.checks(self.supervisor.health() + self.scheduler.health())
         if checks != self._checks:
             self.set_health_checks(checks)
             self._checks = checks
@@ -149,7 +160,15 @@ class Module(MgrModule):
         return services(metadata, {name: report for name, report in reports.items()
                                    if report is not None}, pool_id)
 
-    # What the supervisor asks of its host
+    # What the scheduler asks of its host
+
+    def connect(self) -> Any:
+        return compat.connect(self)
+
+    def disconnected(self, addresses: str) -> None:
+        compat.disconnected(self, addresses)
+
+    # What the supervisor asks of its host, and some of it the scheduler too
 
     def get_option(self, name: str) -> Any:
         return self.get_module_option(name)

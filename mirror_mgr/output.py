@@ -385,7 +385,7 @@ def workers_json(workers: Sequence[WorkerView]) -> List[Dict[str, Any]]:
 def workers_plain(workers: Sequence[WorkerView]) -> str:
     return table(
         ("ID", "PID", "STATE", "SINCE", "RESTARTS", "POOLS", "IMAGES", "RSS", "IN FLIGHT"),
-        [(w.id, str(w.pid or "-"), w.state, local_time(_aware(w.since)), str(w.restarts),
+        [(w.id, str(w.pid or "-"), w.state, local_time(zoned_time(w.since)), str(w.restarts),
           str(len(w.pools)), str(w.images), size(w.rss_bytes), size(w.bytes_in_flight))
          for w in workers])
 
@@ -400,7 +400,7 @@ def _worker_lines(worker: WorkerView) -> List[str]:
         f"  entity:          {worker.entity}",
         f"  pid:             {worker.pid or '-'}",
         f"  state:           {worker.state}",
-        f"  since:           {local_time(_aware(worker.since))}",
+        f"  since:           {local_time(zoned_time(worker.since))}",
         f"  restarts:        {worker.restarts}",
         f"  address:         {worker.address or '-'}",
         f"  instance_id:     {worker.instance_id or '-'}",
@@ -427,13 +427,14 @@ def _pool_line(pool: PoolReport) -> str:
     return line + (f"; peer: {pool.peer_error}" if pool.peer_error else "")
 
 
-def _aware(epoch: float) -> datetime:
+def zoned_time(epoch: float) -> datetime:
+    """Given seconds since the epoch, return the time in UTC."""
     return datetime.fromtimestamp(epoch, timezone.utc)
 
 
 def utc_time(epoch: float) -> str:
     """Given seconds since the epoch, return ISO 8601 in UTC."""
-    return str(iso_time(_aware(epoch)))
+    return str(iso_time(zoned_time(epoch)))
 
 
 def iso_time(time: Optional[datetime]) -> Optional[str]:

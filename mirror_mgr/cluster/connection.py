@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, TypeVar
 
 import rados
+import rbd
 
 from ..errors import NotReady, from_errno
 from .faults import translate
@@ -89,7 +90,7 @@ class Connection:
         try:
             return await asyncio.get_running_loop().run_in_executor(
                 threads, lambda: function(*args))
-        except (rados.Error, OSError) as error:
+        except (rados.Error, rbd.Error, OSError) as error:
             raise translate(error, f"site {self.name!r}") from error
         except RuntimeError as error:
             raise NotReady(f"site {self.name!r}: connection is closed") from error

@@ -1,9 +1,22 @@
 """One pool and namespace of a site: object reads, writes, cls calls, watches."""
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, Sequence, Set, Tuple
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Callable,
+    Dict,
+    Iterable,
+    List,
+    Mapping,
+    Optional,
+    Sequence,
+    Set,
+    Tuple,
+)
 
 import rados
+import rbd
 
 from ..errors import Fenced, MirrorError, NotFound
 from ..wire.cls import Call
@@ -97,7 +110,7 @@ class Pool:
 
     async def read(self, oid: str, length: int, offset: int = 0) -> Optional[bytes]:
         """Up to `length` bytes of the object, or None if it does not exist."""
-        code, data = await self._aio(
+        code, data = await self.aio(
             lambda done: self.ioctx.aio_read(oid, length, offset, done))
         if code == -2:
             return None
@@ -107,7 +120,7 @@ class Pool:
 
     async def stat(self, oid: str) -> Optional[int]:
         """The object's size in bytes, or None if it does not exist."""
-        code, size = await self._aio(lambda done: self.ioctx.aio_stat(
+        code, size = await self.aio(lambda done: self.ioctx.aio_stat(
             oid, lambda completion, size, mtime: done(completion, size)))
         if code == -2:
             return None
@@ -116,7 +129,7 @@ class Pool:
 
     async def call(self, oid: str, call: Call, reply: int = _SMALL_REPLY) -> bytes:
         """Run a cls method; `reply` bounds the size of its answer in bytes."""
-        code, data = await self._aio(lambda done: self.ioctx.aio_execute(
+        code, data = await self.aio(lambda done: self.ioctx.aio_execute(
             oid, call.cls, call.method, call.data, reply, done))
         self._check(code, call.method, oid)
         return bytes(data or b"")
@@ -135,7 +148,7 @@ class Pool:
     async def _omap_page(self, oid: str, after: str) -> Mapping[str, bytes]:
         with rados.ReadOpCtx() as op:
             entries, _ = self.ioctx.get_omap_vals(op, after, "", PAGE)
-            code, _ = await self._aio(
+            code, _ = await self.aio(
                 lambda done: self.ioctx.operate_aio_read_op(op, oid, done))
             self._check(code, "omap read", oid)
             return dict(entries)
@@ -155,7 +168,7 @@ class Pool:
     async def operate(self, oid: str, operation: Operation) -> None:
         """Apply an operation; it is spent afterwards."""
         try:
-            code, _ = await self._aio(
+            code, _ = await self.aio(
                 lambda done: self.ioctx.operate_aio_write_op(operation.op, oid, done))
         finally:
             operation.release()
@@ -171,6 +184,21 @@ class Pool:
             return int(self.ioctx.get_last_version())
         finally:
             operation.release()
+
+    async def set_omap(self, oid: str, entries: Mapping[str, bytes]) -> None:
+        """Write omap entries of an object, which is made if there is none."""
+        operation = Operation()
+        self.ioctx.set_omap(operation.op, tuple(entries), tuple(entries.values()))
+        await self.operate(oid, operation)
+
+    async def remove_omap(self, oid: str, keys: Iterable[str]) -> None:
+        """Remove omap entries of an object; those that are not there are no error."""
+        operation = Operation()
+        self.ioctx.remove_omap_keys(operation.op, tuple(keys))
+        try:
+            await self.operate(oid, operation)
+        except NotFound:
+            return
 
     async def remove(self, oid: str) -> bool:
         """Remove an object; False if there was none."""
@@ -194,7 +222,7 @@ class Pool:
 
     async def answering(self, oid: str, payload: bytes, timeout_ms: int) -> Set[Tuple[int, int]]:
         """Notify the object's watchers; return (client id, watch handle) of those that answered."""
-        code, acks = await self._aio(lambda done: self.ioctx.aio_notify(
+        code, acks = await self.aio(lambda done: self.ioctx.aio_notify(
             oid, lambda completion, result, acks, missed: done(completion, acks),
             payload.decode("ascii"), timeout_ms))
         return {(int(ack[0]), int(ack[1])) for ack in acks or ()}
@@ -231,7 +259,7 @@ class Pool:
         if code < 0:
             raise failed(code, f"site {self.connection.name!r}: {verb} of {oid}")
 
-    async def _aio(self, start: Callable[[Callable[..., None]], Any]) -> Any:
+    async def aio(self, start: Callable[[Callable[..., None]], Any]) -> Any:
         """Start an aio call and wait for (return value, first datum) on the loop.
 
         Cancelling the caller does not undo what was sent: the completion is waited for first.
@@ -244,7 +272,7 @@ class Pool:
 
         try:
             completion = start(done)
-        except (rados.Error, OSError) as error:
+        except (rados.Error, rbd.Error, OSError) as error:
             raise translate(error, f"site {self.connection.name!r}") from error
         try:
             return await asyncio.shield(future)

@@ -1,3 +1,3 @@
 """What ``ceph rbd-mirror`` understands: one file a noun, no logic."""
 
-from . import image, peer, pool, worker  # noqa: F401  each registers its commands
+from . import image, peer, pool, schedule, worker  # noqa: F401  each registers its commands

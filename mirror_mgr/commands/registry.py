@@ -32,6 +32,7 @@ from ..admin.status import Witnesses
 from ..admin.token import Token
 from ..errors import InvalidArgument, MirrorError
 from ..model import Outcome
+from ..schedule.scheduler import Scheduler
 from ..supervisor.supervisor import Supervisor
 from .deadline import Deadlines
 
@@ -52,6 +53,7 @@ class Host(Protocol):
     """What commands need of the manager module."""
 
     log: logging.Logger
+    scheduler: Scheduler
     supervisor: Supervisor
     deadlines: Deadlines
 

@@ -4,14 +4,6 @@ import logging
 from typing import Any, Dict, List, Optional, Protocol, Tuple
 
 
-class Clock(Protocol):
-    """The module `time` is one."""
-
-    def monotonic(self) -> float: ...
-
-    def time(self) -> float: ...
-
-
 class Host(Protocol):
     """Nothing here is called with a lock of ours held."""
 

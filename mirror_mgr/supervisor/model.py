@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Optional, Tuple
 
+from ..model import HealthItem as HealthItem
 from ..worker.protocol import PoolReport
 
 WAITING = 'waiting'      # for the next start, or for its first
@@ -48,12 +49,3 @@ class WorkerView:
     last_error: str
     address: str
     instance_id: str
-
-
-@dataclasses.dataclass(frozen=True)
-class HealthItem:
-    """Something wrong: `code` above, the worker, pool or image, and a sentence with the cure."""
-
-    code: str
-    subject: str
-    text: str

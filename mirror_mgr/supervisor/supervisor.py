@@ -9,6 +9,7 @@ import threading
 import time
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
+from ..clock import Clock
 from ..errors import MirrorError, NotFound
 from ..worker.protocol import (
     COMMAND_REFRESH,
@@ -25,7 +26,7 @@ from ..worker.protocol import (
     WorkerOptions,
 )
 from . import accounts, launcher, orphans, placement, policy, store
-from .host import Clock, Host
+from .host import Host
 from .logring import LogRing
 from .model import (
     RUNNING,

@@ -1,0 +1,80 @@
+"""Which images of a pool may have mirror snapshots here, as librbd tells."""
+
+from typing import Any, Dict, FrozenSet, List, NamedTuple, Set, Tuple
+
+import rbd
+
+from ..cluster.connection import Connection
+from .levels import ImageKey
+
+
+class Image(NamedTuple):
+    """An image in snapshot mode.
+
+    :ivar spec: what users call it
+    """
+
+    key: ImageKey
+    spec: str
+    is_primary: bool
+
+
+class PoolView(NamedTuple):
+    """A pool as it is.
+
+    :ivar has_peer: whether there is a site that a snapshot could be of use to
+    :ivar gone: which of the images that were asked for are not there any more
+    """
+
+    name: str
+    has_peer: bool
+    images: Tuple[Image, ...]
+    gone: FrozenSet[ImageKey]
+
+
+async def read_pool(connection: Connection, pool_id: int, name: str,
+                    known: Set[ImageKey]) -> PoolView:
+    """Return the pool's images; of those `known`, also tell which are gone for good."""
+    return await connection.run(_read_pool, connection.cluster, pool_id, name, known)
+
+
+def _read_pool(cluster: Any, pool_id: int, name: str, known: Set[ImageKey]) -> PoolView:
+    ioctx = cluster.open_ioctx2(pool_id)
+    try:
+        has_peer = any(peer["direction"] != rbd.RBD_MIRROR_PEER_DIRECTION_RX
+                       for peer in rbd.RBD().mirror_peer_list(ioctx))
+        found: List[Image] = []
+        there: Set[ImageKey] = set()
+        for namespace in ["", *rbd.RBD().namespace_list(ioctx)]:
+            ioctx.set_namespace(namespace)
+            images = _read_namespace(ioctx, pool_id, name, namespace)
+            found += images
+            there.update(image.key for image in images)
+            unsure = {key for key in known - there if key.namespace == namespace}
+            if unsure:
+                there |= _ids(ioctx, pool_id, namespace)
+        return PoolView(name, has_peer, tuple(found), frozenset(known - there))
+    finally:
+        ioctx.close()
+
+
+def _read_namespace(ioctx: Any, pool_id: int, pool: str, namespace: str) -> List[Image]:
+    if rbd.RBD().mirror_mode_get(ioctx) == rbd.RBD_MIRROR_MODE_DISABLED:
+        return []
+    infos: Dict[str, Dict[str, Any]] = dict(
+        rbd.RBD().mirror_image_info_list(ioctx, rbd.RBD_MIRROR_IMAGE_MODE_SNAPSHOT))
+    if not infos:
+        return []
+    prefix = f"{pool}/{namespace}/" if namespace else f"{pool}/"
+    return [Image(ImageKey(pool_id, namespace, entry["id"]), prefix + entry["name"],
+                  bool(infos[entry["id"]]["primary"]))
+            for entry in rbd.RBD().list2(ioctx)
+            if entry["id"] in infos
+            and infos[entry["id"]]["state"] == rbd.RBD_MIRROR_IMAGE_ENABLED]
+
+
+def _ids(ioctx: Any, pool_id: int, namespace: str) -> Set[ImageKey]:
+    """All images, also those in the trash, from where they may come back."""
+    ids = [entry["id"] for entry in rbd.RBD().list2(ioctx)]
+    ids += [entry["id"] for entry in rbd.RBD().trash_list(ioctx)]
+    return {ImageKey(pool_id, namespace, image_id) for image_id in ids}

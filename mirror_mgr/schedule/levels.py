@@ -1,0 +1,69 @@
+"""Where a schedule can be: everywhere, at a pool, at a namespace, at an image; pure.
+
+The keys are those of ``rbd_support``'s object ``rbd_mirror_snapshot_schedule`` (release 16):
+``POOL_ID[/NAMESPACE[/IMAGE_ID]]``, with an empty namespace for the default one.
+"""
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple, Optional, Tuple
+
+from ..errors import MalformedData
+
+_KEY = re.compile(r"([0-9]{1,18})(?:/([^/]*)(?:/([^/@]+))?)?")
+
+
+class ImageKey(NamedTuple):
+    """An image, whatever it is called."""
+
+    pool_id: int
+    namespace: str
+    image_id: str
+
+
+@dataclass(frozen=True)
+class Level:
+    """What a schedule is for.
+
+    :ivar pool_id: None stands for all pools
+    :ivar namespace: None stands for the whole pool, "" for its default namespace
+    :ivar image_id: None stands for all images
+    """
+
+    pool_id: Optional[int] = None
+    namespace: Optional[str] = None
+    image_id: Optional[str] = None
+
+    @property
+    def key(self) -> str:
+        words = [str(word) for word in (self.pool_id, self.namespace, self.image_id)
+                 if word is not None]
+        return "/".join(words)
+
+    @classmethod
+    def of_image(cls, image: ImageKey) -> "Level":
+        return cls(*image)
+
+    def covers(self, other: "Level") -> bool:
+        """Tell whether `other` is this level or one below it."""
+        return all(mine is None or mine == theirs for mine, theirs in (
+            (self.pool_id, other.pool_id), (self.namespace, other.namespace),
+            (self.image_id, other.image_id)))
+
+
+EVERYWHERE = Level()
+
+
+def levels_of(image: ImageKey) -> Tuple[Level, ...]:
+    """Return the levels that an image belongs to, the most specific first."""
+    return (Level(*image), Level(image.pool_id, image.namespace), Level(image.pool_id), EVERYWHERE)
+
+
+@lru_cache(maxsize=1 << 15)
+def parse_key(key: str) -> Level:
+    """Given the key of an entry in a pool's object, return its level; raise MalformedData."""
+    match = _KEY.fullmatch(key)
+    if match is None:
+        raise MalformedData(f"schedule entry {key!r}: its key names no pool, namespace or image")
+    return Level(int(match[1]), match[2], match[3])

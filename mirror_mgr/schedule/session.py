@@ -1,0 +1,466 @@
+"""What the scheduler does on one connection, from its loading to its end.
+
+Everything here runs on the scheduler's asyncio loop, which alone touches the state.
+"""
+
+import asyncio
+import time
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from typing import Any, Callable, Coroutine, Dict, List, Optional, Set, Tuple, TypeVar
+
+from ..clock import Clock
+from ..cluster.connection import Connection
+from ..errors import DeadlineExceeded, Fenced, InvalidArgument, MirrorError, NotFound, NotReady
+from ..model import HealthItem
+from . import rbd_support
+from .agenda import Due
+from .creation import Made, Order, create
+from .discovery import Image, PoolView, read_pool
+from .entries import Entry
+from .host import Host
+from .levels import ImageKey, Level
+from .model import Adopted, ImageView, LevelView
+from .records import Record
+from .rules import Rule
+from .state import NO_PEER_CURE, SCHEDULER_LATE, State
+from .store import Part, Store
+
+TICK_SECONDS = 1.0
+LEAD_SECONDS = 3.0        # so long before its time an image is opened
+REFRESH_SECONDS = 20.0    # how old what is known of images and schedules may get
+READ_SECONDS = 15.0       # for one pool to be read; it keeps its images where that takes longer
+REST_SECONDS = 1.0        # between two readings
+HEALTH_SECONDS = 5.0
+SAVE_SECONDS = 0.5        # between two writes of records
+LATE_SECONDS = 60.0
+LEFT_SECONDS = 100.0      # that rbd_support has for a due time that is its as well
+STOP_SECONDS = 5.0        # for snapshots under way to be made when the session ends
+
+_NOW = Rule(interval=0)   # of a turn that a user asked for
+
+T = TypeVar("T")
+
+
+class Session:
+    """What happens on one connection; on the loop only."""
+
+    def __init__(self, host: Host, clock: Clock, state: State, connection: Connection) -> None:
+        self._host = host
+        self._clock = clock
+        self._state = state
+        self._connection = connection
+        self._store = Store(connection, host)
+        self._since = clock.time()
+        self._parts: Dict[Optional[int], Part] = {}
+        self._pools: Dict[int, PoolView] = {}
+        self._reading: Dict[Optional[int], "asyncio.Task[None]"] = {}
+        self._read_lock = asyncio.Lock()
+        self._changes = 0
+        self._recorded: Set[int] = set()
+        self._turns: Set["asyncio.Task[None]"] = set()
+        self._makings: Set["asyncio.Task[Optional[Made]]"] = set()
+        self._slots = asyncio.Semaphore(max(1, int(host.get_option("snapshots_in_flight"))))
+        self._waiting: Dict[ImageKey, int] = {}
+        self._given_up: Set[ImageKey] = set()
+        self._awake = asyncio.Event()
+        self._look = asyncio.Event()
+        self._fenced: Optional[Fenced] = None
+        self.health: List[HealthItem] = []
+        self._health_due = 0.0
+
+    def wake(self) -> None:
+        self._awake.set()
+
+    def refresh(self) -> None:
+        self._look.set()
+
+    async def asked(self, part: "Callable[[Session], Coroutine[Any, Any, T]]") -> T:
+        try:
+            return await part(self)
+        except Fenced as error:
+            self._is_fenced(error)
+            raise NotReady("the manager was blocklisted and is connecting anew; "
+                           "try again") from error
+
+    def _is_fenced(self, error: Fenced) -> None:
+        self._fenced = error
+        self._awake.set()
+
+    # The loop
+
+    async def load(self) -> None:
+        """Read what is stored and what is there; raise MirrorError where that is not possible."""
+        await self._read_all()
+
+    async def run(self, is_stopping: Callable[[], bool], has_ticked: Callable[[], None]) -> None:
+        """Tick until the module stops; raise Fenced when the connection is of no more use."""
+        helpers = [asyncio.ensure_future(self._keep_reading()),
+                   asyncio.ensure_future(self._keep_saving())]
+        try:
+            while not is_stopping():
+                for helper in helpers:
+                    if helper.done():
+                        helper.result()
+                if self._fenced is not None:
+                    raise self._fenced
+                self._tick()
+                has_ticked()
+                await self._pause_until_next()
+        finally:
+            for helper in helpers:
+                helper.cancel()
+
+    async def end(self) -> bool:
+        """Let the snapshots under way be made, for a while, and write down how they did.
+
+        Return False if some hang: then the connection can't be closed.
+        """
+        if self._makings:
+            await asyncio.wait(self._makings, timeout=STOP_SECONDS)
+        await asyncio.sleep(0)
+        for task in (*self._turns, *self._reading.values()):
+            task.cancel()
+        if self._turns:
+            await asyncio.wait(self._turns, timeout=STOP_SECONDS)
+        if self._fenced is None:
+            with suppress(MirrorError, asyncio.TimeoutError):
+                await asyncio.wait_for(self._save(), STOP_SECONDS)
+        self._state.busy.clear()
+        return not self._makings
+
+    def _tick(self) -> None:
+        now = self._clock.time()
+        for due in self._state.take(now, LEAD_SECONDS):
+            self._start(due, scheduled=True)
+        if self._clock.monotonic() >= self._health_due:
+            self._health_due = self._clock.monotonic() + HEALTH_SECONDS
+            self.health = self._wrong(now)
+
+    async def _pause_until_next(self) -> None:
+        upcoming = self._state.agenda.next_time()
+        pause = TICK_SECONDS
+        if upcoming is not None:
+            pause = min(pause, max(0.01, upcoming - LEAD_SECONDS - self._clock.time()))
+        with suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._awake.wait(), pause)
+        self._awake.clear()
+
+    def _wrong(self, now: float) -> List[HealthItem]:
+        items = self._state.health(bool(self._host.get_option("warn_no_schedule")))
+        waits = now - min(self._waiting.values(), default=int(now))
+        if waits > LATE_SECONDS:
+            items.append(HealthItem(SCHEDULER_LATE, "queue", (
+                f"{len(self._waiting)} images wait for their mirror snapshots, the first for "
+                f"{waits:.0f} s; make their schedules rarer or spread them, or raise the module "
+                "option snapshots_in_flight")))
+        return items
+
+    # Turns
+
+    def _start(self, due: Due, scheduled: bool) -> "asyncio.Task[None]":
+        task = asyncio.ensure_future(self._turn(due, scheduled))
+        self._turns.add(task)
+        task.add_done_callback(self._turns.discard)
+        return task
+
+    async def _turn(self, due: Due, scheduled: bool) -> None:
+        """Make the snapshot of one image; whatever comes of it is noted down."""
+        record = self._state.records.get(due.image, Record())
+        if scheduled:
+            record = record.had_turn(due.time, due.missed)
+        try:
+            made = await self._make(due, scheduled)
+            if made is None:
+                self._look.set()
+            elif made.ours or made.snapshot != record.snapshot:
+                late = max(0.0, made.at - due.time)
+                took = max(0.0, self._clock.time() - made.at) if made.ours else 0.0
+                record = record.succeeded(made.at, late, took, made.snapshot)
+        except (Fenced, asyncio.CancelledError) as error:
+            if scheduled:
+                self._state.agenda.put_back(due, self._clock.time())
+            self._state.busy.pop(due.image, None)
+            if not isinstance(error, Fenced):
+                raise
+            self._is_fenced(error)
+            return
+        except _TooLate:
+            record = record.skipped_one()
+        except MirrorError as error:
+            record = record.failed_with(error.message)
+        except Exception as error:
+            self._host.log.exception("a mirror snapshot failed; please report this")
+            record = record.failed_with(f"an error inside mirror_mgr: {error}")
+        if due.image in self._state.images:
+            self._state.put_record(due.image, record)
+        if due.image not in self._given_up:
+            self._state.busy.pop(due.image, None)
+
+    async def _make(self, due: Due, scheduled: bool) -> Optional[Made]:
+        """Raise _TooLate, DeadlineExceeded, or what went wrong."""
+        now = self._clock.time
+        twice = scheduled and self._state.left_to_rbd_support(due, now(), _utc_offset())
+        if twice:
+            await asyncio.sleep(due.time + self._left(due) - now())
+        self._waiting[due.image] = due.time
+        try:
+            await self._slots.acquire()
+        finally:
+            self._waiting.pop(due.image, None)
+        try:
+            if due.is_too_late(now()):
+                raise _TooLate
+            image = self._state.images.get(due.image)
+            if image is None:
+                return None
+            order = Order(due.image.image_id, f"image '{image.spec}'", due.time,
+                          unless_made=scheduled and (twice or due.time <= self._since))
+            pool = self._connection.pool(due.image.pool_id, due.image.namespace)
+            seconds = float(self._host.get_option("snapshot_seconds"))
+            making = asyncio.ensure_future(create(pool, order, now))
+            self._makings.add(making)
+            making.add_done_callback(self._makings.discard)
+            await asyncio.wait({making}, timeout=seconds + max(0.0, due.time - now()))
+            if not making.done():
+                self._give_up(due, making)
+                raise DeadlineExceeded(f"image '{image.spec}': no mirror snapshot after "
+                                       f"{seconds:g} s; see: ceph health detail")
+            return making.result()
+        finally:
+            self._slots.release()
+
+    def _left(self, due: Due) -> float:
+        """How long rbd_support has for a due time: it comes late, and must be done by the next."""
+        upcoming = self._state.agenda.next_of(due.image)
+        gap = upcoming - due.time if upcoming is not None else LEFT_SECONDS
+        return min(LEFT_SECONDS, 0.8 * gap)
+
+    def _give_up(self, due: Due, making: "asyncio.Task[Optional[Made]]") -> None:
+        """Wait no longer for a creation that hangs; its image stays busy until it ends."""
+        self._given_up.add(due.image)
+
+        def ended(making: "asyncio.Task[Optional[Made]]") -> None:
+            self._given_up.discard(due.image)
+            self._state.busy.pop(due.image, None)
+            made = None if making.cancelled() or making.exception() else making.result()
+            record = self._state.records.get(due.image)
+            if made is not None and record is not None:
+                self._state.put_record(due.image, record.succeeded(
+                    made.at, max(0.0, made.at - due.time), self._clock.time() - made.at,
+                    made.snapshot))
+
+        making.add_done_callback(ended)
+
+    # Reading and writing
+
+    async def _keep_reading(self) -> None:
+        while True:
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._look.wait(), REFRESH_SECONDS)
+            self._look.clear()
+            try:
+                await self._read_all()
+                await asyncio.sleep(REST_SECONDS)
+            except Fenced as error:
+                self._is_fenced(error)
+                return
+            except MirrorError as error:
+                self._host.log.warning("snapshot schedules: %s", error)
+
+    async def _read_all(self) -> None:
+        """Read every pool at once; one that does not answer keeps what was known of it."""
+        async with self._read_lock:
+            pools = dict(await self._connection.run(self._host.pools))
+            for pool_id in [pool_id for pool_id in self._pools if pool_id not in pools]:
+                del self._pools[pool_id]
+                del self._parts[pool_id]
+            self._begin(None, self._read_global)
+            for pool_id, name in pools.items():
+                self._begin(pool_id, partial(self._read_pool, pool_id, name))
+            await asyncio.wait(self._reading.values(), timeout=READ_SECONDS)
+            for pool in [pool for pool, task in self._reading.items() if task.done()]:
+                self._judge(pool, self._reading.pop(pool))
+            if self._reading:
+                self._host.log.warning(
+                    "snapshot schedules: no answer within %d s for %s", READ_SECONDS,
+                    ", ".join(map(self._state.place, self._reading)))
+            self._arrange()
+
+    def _begin(self, pool: Optional[int], read: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Begin to read a pool, or with None what holds for all, unless that is under way."""
+        if pool not in self._reading:
+            self._reading[pool] = asyncio.ensure_future(read())
+
+    def _judge(self, pool: Optional[int], task: "asyncio.Task[None]") -> None:
+        try:
+            task.result()
+        except (Fenced, asyncio.CancelledError):
+            raise
+        except NotFound:
+            pass  # it was removed meanwhile
+        except MirrorError as error:
+            self._host.log.warning("snapshot schedules: %s: %s", self._state.place(pool), error)
+
+    async def _read_global(self) -> None:
+        self._parts[None] = await self._unchanged(self._store.read_global)
+
+    async def _read_pool(self, pool_id: int, name: str) -> None:
+        if pool_id not in self._recorded:
+            found = await self._store.read_records(pool_id)
+            self._recorded.add(pool_id)
+            self._state.records = {**found, **self._state.records}
+        view = await read_pool(self._connection, pool_id, name, self._state.known(pool_id))
+        if view.gone:
+            await self._store.forget(pool_id, view.gone)
+            self._state.forget(view.gone)
+        part = await self._unchanged(partial(self._store.read_pool, pool_id))
+        self._parts[pool_id] = part
+        self._pools[pool_id] = view
+
+    async def _unchanged(self, read: Callable[[], Coroutine[Any, Any, Part]]) -> Part:
+        """Read what no command changed meanwhile."""
+        while True:
+            changes = self._changes
+            part = await read()
+            if changes == self._changes:
+                return part
+
+    def _arrange(self) -> None:
+        """Not before all that may apply to an image is known."""
+        if None not in self._parts:
+            return
+        self._state.set_pools(self._pools)
+        self._state.set_parts(self._parts)
+        self._state.arrange(self._clock.time())
+        self._awake.set()
+
+    async def _keep_saving(self) -> None:
+        while True:
+            await asyncio.sleep(SAVE_SECONDS)
+            try:
+                await self._save()
+            except Fenced as error:
+                self._is_fenced(error)
+                return
+            except MirrorError as error:
+                self._host.log.warning("snapshot schedules: %s", error)
+
+    async def _save(self) -> None:
+        by_pool: Dict[int, Dict[ImageKey, Record]] = {}
+        for image in self._state.unsaved:
+            by_pool.setdefault(image.pool_id, {})[image] = self._state.records[image]
+        self._state.unsaved.clear()
+        for pool_id, found in by_pool.items():
+            try:
+                await self._store.save_records(pool_id, found)
+            except NotFound:
+                continue  # the pool was removed
+            except MirrorError:
+                self._state.unsaved.update(image for image in found
+                                           if image in self._state.records)
+                raise
+
+    # What commands ask for
+
+    async def add(self, level: Level, name: str, rule: Rule) -> None:
+        entry = replace(self._state.book.get(level), name=name)
+        await self._change(level, entry.with_rule(replace(rule, since=int(self._clock.time()))))
+
+    async def remove(self, level: Level, rule: Optional[Rule]) -> None:
+        entry = self._state.book.get(level)
+        if not entry.rules or (rule is not None and not entry.has(rule)):
+            raise NotFound(self._no_such(level, rule))
+        await self._change(level, replace(entry, rules=()) if rule is None
+                           else entry.without(rule))
+
+    def _no_such(self, level: Level, rule: Optional[Rule]) -> str:
+        where = f"snapshot schedules of {self._state.level_name(level)}"
+        if level in self._state.theirs:
+            return (f"{where}: they are rbd_support's; remove them by `rbd mirror snapshot "
+                    "schedule remove`, or first run: ceph rbd-mirror snapshot schedule adopt")
+        wanted = f"there is no '{rule}'" if rule else "there are none"
+        return f"{where}: {wanted}; see: ceph rbd-mirror snapshot schedule ls --recursive"
+
+    async def pause(self, level: Level, name: str) -> None:
+        entry = self._state.book.get(level)
+        if not entry.paused:
+            await self._change(level, replace(entry, paused=int(self._clock.time()), name=name))
+
+    async def resume(self, level: Level) -> None:
+        entry = self._state.book.get(level)
+        if not entry.paused:
+            raise NotFound(f"snapshot schedules of {self._state.level_name(level)}: they are not "
+                           "paused there; see: ceph rbd-mirror snapshot schedule status")
+        await self._change(level, replace(entry, paused=0, since=int(self._clock.time())))
+
+    async def _change(self, level: Level, entry: Entry) -> None:
+        await self._save_entry(level, entry)
+        self._state.arrange(self._clock.time())
+        self._look.set()
+        self._awake.set()
+
+    async def _save_entry(self, level: Level, entry: Entry) -> None:
+        """Store an entry and take it over before it is read the next time."""
+        self._changes += 1
+        await self._store.save_entry(level, entry)
+        self._changes += 1
+        self._state.set_entry(level, entry)
+        part = self._parts.get(level.pool_id, Part({}, {}, {}))
+        ours = {**part.ours, level: entry}
+        if entry.is_empty:
+            del ours[level]
+        self._parts[level.pool_id] = part._replace(ours=ours)
+
+    async def run_now(self, level: Level) -> Tuple[int, Dict[str, MirrorError]]:
+        images = self._state.scheduled(level)
+        if not images:
+            raise NotFound(f"{self._state.level_name(level)}: no image there has a schedule and is "
+                           "primary here; to make a single snapshot: "
+                           "ceph rbd-mirror image snapshot")
+        ready = [image for image in images if self._state.has_peer(image)]
+        if not ready:
+            raise InvalidArgument(f"{self._state.level_name(level)}: {NO_PEER_CURE}")
+        await asyncio.gather(*(self._run_one(image) for image in ready))
+        failed = {image.spec: MirrorError(self._state.records[image.key].error)
+                  for image in ready if self._state.records.get(image.key, Record()).error}
+        return len(ready), failed
+
+    async def _run_one(self, image: Image) -> None:
+        if image.key not in self._state.busy:
+            now = int(self._clock.time())
+            due = Due(image.key, now, _NOW, 0, now)
+            self._state.busy[image.key] = due
+            await self._start(due, scheduled=False)
+
+    async def adopt(self, level: Level, dry_run: bool) -> Adopted:
+        await self._read_all()
+        now = int(self._clock.time())
+        names = {found: self._state.image_name(found) or "" for found in self._state.theirs}
+        adoptions = rbd_support.adopt(self._state.theirs, self._state.book.entries, names, level,
+                                      now, _utc_offset())
+        if not dry_run:
+            for adoption in adoptions:
+                await self._save_entry(adoption.level, adoption.entry)
+                await self._store.remove_theirs(adoption.level)
+                self._state.adopted(adoption.level, now)
+            await self._read_all()
+        return Adopted(dry_run, adoptions, tuple(
+            self._state.level_name(adoption.level) for adoption in adoptions),
+            self._state.damaged_theirs())
+
+    async def listing(self, level: Level, recursive: bool) -> Tuple[LevelView, ...]:
+        return self._state.listing(level, recursive)
+
+    async def status(self, level: Level) -> Tuple[ImageView, ...]:
+        return self._state.status(level)
+
+
+class _TooLate(Exception):
+    """The deadline of the rule has passed."""
+
+
+def _utc_offset() -> int:
+    """How many seconds the manager's local time is ahead of UTC."""
+    return time.localtime().tm_gmtoff
