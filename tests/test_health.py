@@ -1,4 +1,11 @@
 from mirror_mgr.health import DETAILS, checks
+from mirror_mgr.schedule.state import (
+    DAMAGED_SCHEDULE,
+    NO_SCHEDULE,
+    SCHEDULER_LATE,
+    SNAPSHOTS_FAILING,
+    TWO_SCHEDULES,
+)
 from mirror_mgr.supervisor.model import (
     FOREIGN_DAEMON,
     IMAGE_ERROR,
@@ -25,10 +32,13 @@ def test_one() -> None:
 
 def test_every_code_is_known() -> None:
     found = checks(HealthItem(code, "s", "t") for code in (
-        WORKER_FAILING, PEER_UNREACHABLE, SPLIT_BRAIN, IMAGE_ERROR, FOREIGN_DAEMON))
+        WORKER_FAILING, PEER_UNREACHABLE, SPLIT_BRAIN, IMAGE_ERROR, FOREIGN_DAEMON,
+        SCHEDULER_LATE, SNAPSHOTS_FAILING, NO_SCHEDULE, TWO_SCHEDULES, DAMAGED_SCHEDULE))
     assert sorted(found) == [
-        "MIRROR_MGR_FOREIGN_DAEMON", "MIRROR_MGR_IMAGE_ERROR", "MIRROR_MGR_PEER_UNREACHABLE",
-        "MIRROR_MGR_SPLIT_BRAIN", "MIRROR_MGR_WORKER_FAILING"]
+        "MIRROR_MGR_DAMAGED_SCHEDULE", "MIRROR_MGR_FOREIGN_DAEMON", "MIRROR_MGR_IMAGE_ERROR",
+        "MIRROR_MGR_NO_SCHEDULE", "MIRROR_MGR_PEER_UNREACHABLE", "MIRROR_MGR_SCHEDULE_LATE",
+        "MIRROR_MGR_SNAPSHOTS_FAILING", "MIRROR_MGR_SPLIT_BRAIN", "MIRROR_MGR_TWO_SCHEDULES",
+        "MIRROR_MGR_WORKER_FAILING"]
     assert {check["severity"] for check in found.values()} == {"error", "warning"}
 
 

@@ -11,6 +11,7 @@ import pytest
 mgr_module = pytest.importorskip("mgr_module", reason="needs ceph-mgr-modules-core")
 
 from mirror_mgr import compat, module  # noqa: E402
+from mirror_mgr.schedule.state import NO_SCHEDULE  # noqa: E402
 from mirror_mgr.supervisor.model import SPLIT_BRAIN, HealthItem  # noqa: E402
 from mirror_mgr.worker.protocol import ImageReport, SyncReport  # noqa: E402
 
@@ -60,6 +61,24 @@ class FakeSupervisor:
         return [worker_id or "all"]
 
 
+class FakeScheduler:
+    def __init__(self) -> None:
+        self.calls: List[str] = []
+        self.items: List[HealthItem] = []
+
+    def start(self) -> None:
+        self.calls.append("start")
+
+    def tick(self) -> None:
+        pass
+
+    def stop(self) -> None:
+        self.calls.append("stop")
+
+    def health(self) -> List[HealthItem]:
+        return self.items
+
+
 @pytest.fixture
 def manager(monkeypatch: pytest.MonkeyPatch) -> module.Module:
     options: Dict[str, Any] = {option["name"]: option["default"]
@@ -83,6 +102,7 @@ def manager(monkeypatch: pytest.MonkeyPatch) -> module.Module:
     manager = module.Module("mirror_mgr", None, None)
     manager.shown = []
     manager.supervisor = FakeSupervisor()
+    manager.scheduler = FakeScheduler()
     return manager
 
 
@@ -120,6 +140,7 @@ def test_life(manager: module.Module) -> None:
     assert not thread.is_alive()
     assert manager.supervisor.calls[0] == "start"
     assert manager.supervisor.calls[-1] == "stop"
+    assert manager.scheduler.calls == ["start", "stop"]
 
 
 def test_shutdown_without_serve(manager: module.Module) -> None:
@@ -131,9 +152,13 @@ def test_health_is_set_when_it_changes(manager: module.Module) -> None:
     manager.supervisor.items = [HealthItem(SPLIT_BRAIN, "p/x", "text")]
     manager._report_health()
     manager._report_health()
-    manager.supervisor.items = []
+    manager.scheduler.items = [HealthItem(NO_SCHEDULE, "p/x", "text")]
     manager._report_health()
-    assert [sorted(checks) for checks in manager.shown] == [["MIRROR_MGR_SPLIT_BRAIN"], []]
+    manager.supervisor.items = []
+    manager.scheduler.items = []
+    manager._report_health()
+    assert [sorted(checks) for checks in manager.shown] == [
+        ["MIRROR_MGR_SPLIT_BRAIN"], ["MIRROR_MGR_NO_SCHEDULE", "MIRROR_MGR_SPLIT_BRAIN"], []]
 
 
 def test_long_syncs_are_told_to_the_progress_module(

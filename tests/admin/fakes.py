@@ -84,6 +84,9 @@ class FakeIoctx:
     def set_namespace(self, namespace: str) -> None:
         self.namespace = namespace
 
+    def get_pool_id(self) -> int:
+        return 7
+
     def execute(self, oid: str, cls: str, method: str, data: bytes) -> None:
         self.pool.executed.append((oid, cls, method, data))
 
@@ -170,6 +173,9 @@ class OpenImage:
 
     def close(self) -> None:
         pass
+
+    def id(self) -> str:
+        return f"id-{self.name}"
 
     def mirror_image_get_info(self) -> Dict[str, Any]:
         return {"state": 1 if self.fake.mirrored else 2, "primary": self.fake.primary,
