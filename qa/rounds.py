@@ -3,7 +3,7 @@
 import random
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Callable, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import rados
 import rbd
@@ -19,7 +19,10 @@ _MAPS = rbd.RBD_FEATURE_OBJECT_MAP | rbd.RBD_FEATURE_FAST_DIFF | rbd.RBD_FEATURE
 
 @dataclass(frozen=True)
 class Layout:
-    """How an image is laid out; `size` in bytes, objects of 2**`order` bytes."""
+    """How an image is laid out; `size` in bytes, objects of 2**`order` bytes.
+
+    `clone` is the format of a clone, 0 for none; `parents` how many images it stands on.
+    """
 
     name: str
     features: int = _BASE | _MAPS
@@ -29,6 +32,8 @@ class Layout:
     data_pool: bool = False
     namespace: str = ""
     size: int = 40 * MIB
+    clone: int = 0
+    parents: int = 1
 
 
 LAYOUTS = (
@@ -38,6 +43,13 @@ LAYOUTS = (
     Layout("layering-only", features=rbd.RBD_FEATURE_LAYERING, order=21),
     Layout("data-pool", data_pool=True, order=23),
     Layout("no-fast-diff", features=_BASE | rbd.RBD_FEATURE_OBJECT_MAP, order=18, size=12 * MIB),
+    Layout("clone", clone=2, order=20, size=16 * MIB),
+    Layout("clone-format-1", features=_BASE | _MAPS & ~rbd.RBD_FEATURE_DEEP_FLATTEN, clone=1,
+           order=21, size=16 * MIB),
+    Layout("clone-no-object-map", features=_BASE | rbd.RBD_FEATURE_DEEP_FLATTEN, clone=2, order=20,
+           size=16 * MIB),
+    Layout("clone-of-clone-striped", order=20, stripe_unit=65536, stripe_count=4, data_pool=True,
+           namespace="ns", size=16 * MIB, clone=2, parents=2),
 )
 
 
@@ -89,13 +101,36 @@ class Rounds:
     def create(self) -> None:
         """Create the image, with something in it, and enable mirroring in snapshot mode."""
         with self._ioctx(self.primary) as ioctx:
-            rbd.RBD().create(
-                ioctx, self.name, self.layout.size, order=self.layout.order, old_format=False,
-                features=self.layout.features, stripe_unit=self.layout.stripe_unit,
-                stripe_count=self.layout.stripe_count,
-                data_pool=self._data_pool if self.layout.data_pool else None)
+            if self.layout.clone:
+                self._clone(ioctx)
+            else:
+                rbd.RBD().create(
+                    ioctx, self.name, self.layout.size, order=self.layout.order, old_format=False,
+                    features=self.layout.features, **self._striping)
         self.change()
         self.primary.rbd("mirror", "image", "enable", self.spec, "snapshot")
+
+    @property
+    def _striping(self) -> Dict[str, Any]:
+        return dict(stripe_unit=self.layout.stripe_unit, stripe_count=self.layout.stripe_count,
+                    data_pool=self._data_pool if self.layout.data_pool else None)
+
+    def _clone(self, ioctx: rados.Ioctx) -> None:
+        """Create the image on top of mirrored ones, each with holes and data in it."""
+        names = [f"{self.name}-parent-{n}" for n in range(self.layout.parents)] + [self.name]
+        rbd.RBD().create(ioctx, names[0], self.layout.size * 3 // 4, order=22, old_format=False,
+                         features=_BASE | _MAPS)
+        for parent, child in zip(names, names[1:]):
+            with rbd.Image(ioctx, parent) as image:
+                for _ in range(4):
+                    self._write(image)
+                image.create_snap("base")
+                image.protect_snap("base")
+                self._write(image)
+            self.primary.rbd("mirror", "image", "enable",
+                             self.spec.replace(self.name, parent), "snapshot")
+            rbd.RBD().clone(ioctx, parent, "base", ioctx, child, features=self.layout.features,
+                            order=self.layout.order, **self._striping)
 
     def change(self, count: Optional[int] = None) -> None:
         """Do some random things to the image at the primary site."""
@@ -167,16 +202,16 @@ class Rounds:
             if mirrored is not None:
                 newest = next(s for s in mirrors if s.primary_id == mirrored)
             image.set_snap_by_id(newest.id)
-            found["mirror"] = checksum(image)
+            found["mirror"] = _digest(image)
         return found, newest.id
 
     @staticmethod
     def user_digests(image: rbd.Image) -> Dict[str, str]:
         """Checksums of an open image and its user snapshots, by name."""
-        found = {"HEAD": checksum(image)}
+        found = {"HEAD": _digest(image)}
         for name in user_snapshots(image):
             image.set_snap(name)
-            found[f"@{name}"] = checksum(image)
+            found[f"@{name}"] = _digest(image)
         return found
 
     @contextmanager
@@ -190,6 +225,8 @@ class Rounds:
     def _ioctx(self, site: Site) -> Iterator[rados.Ioctx]:
         if site.name not in self._clusters:
             self._clusters[site.name] = site.rados()
+            self._clusters[site.name].conf_set("rbd_default_clone_format",
+                                               str(self.layout.clone or "auto"))
         with self._clusters[site.name].open_ioctx(self._pool) as ioctx:
             ioctx.set_namespace(self.layout.namespace)
             yield ioctx
@@ -201,7 +238,7 @@ class Rounds:
             (self._write, 40), (self._discard, 18), (self._zeroes, 8), (self._discard_object, 8),
             (self._resize, 6), (self._snapshot, 8), (self._remove_snapshot, 4),
             (self._rename_snapshot, 2), (self._protect, 2), (self._rollback, 1),
-            (self._metadata, 3))
+            (self._metadata, 3), *([(self._flatten, 1)] if self.layout.clone else []))
         return self.rng.choices([c[0] for c in choices], [c[1] for c in choices])[0]
 
     def _range(self, image: rbd.Image, longest: int) -> Tuple[int, int]:
@@ -279,3 +316,13 @@ class Rounds:
         key = f"key{self.rng.randrange(4)}"
         image.metadata_set(key, str(self.rng.random()))
         self.history.append(f"metadata {key}")
+
+    def _flatten(self, image: rbd.Image) -> None:
+        if image.overlap():
+            image.flatten()
+            self.history.append("flatten")
+
+
+def _digest(image: rbd.Image) -> str:
+    """What an open image shows, and how much of it may come from a parent."""
+    return f"{checksum(image)} {image.overlap()}"

@@ -9,20 +9,22 @@ from typing import Optional
 
 from ..cluster.operation import Operation
 from ..cluster.pool import Pool
-from ..errors import AlreadyExists, NotFound, NotSupported
+from ..errors import AlreadyExists, NotFound
 from ..wire import cls_rbd
-from ..wire.constants import NO_POOL, Feature, ImageMode, MirrorImageState
+from ..wire.constants import NO_POOL, Feature, ImageMode, MirrorImageState, OpFeature
 from ..wire.encoding import Encoder
 from ..wire.header import (
     DIRECTORY,
     MIRRORING,
     ImageHeader,
+    ParentLink,
     data_prefix,
     header_oid,
     id_oid,
     object_map_oid,
 )
 from ..wire.mirror import MirrorImage
+from . import children
 from .image import Copy, Image
 
 _NOT_COPIED = (Feature.JOURNALING | Feature.NON_PRIMARY | Feature.OPERATIONS | Feature.MIGRATING
@@ -30,14 +32,12 @@ _NOT_COPIED = (Feature.JOURNALING | Feature.NON_PRIMARY | Feature.OPERATIONS | F
 
 
 async def create(pool: Pool, source: Image, header: ImageHeader, global_id: str,
-                 name: str) -> Copy:
+                 name: str, parent: Optional[ParentLink] = None) -> Copy:
     """Create the copy of a remote image, empty and non-primary; return it.
 
-    Raise AlreadyExists when an image that is no copy of this one has the name.
+    `parent` is what it is to be a clone of here.  Raise AlreadyExists when an image that is no
+    copy of this one has the name.
     """
-    if header.parent is not None:
-        raise NotSupported(f"image {name!r}: clones are not mirrored in snapshot mode yet; "
-                           "flatten it at the primary site")
     copy = Copy(pool, f"{pool.connection.instance_id:x}{secrets.token_hex(6)}")
     await pool.call(MIRRORING, cls_rbd.mirror_image_set(copy.id, MirrorImage(
         global_id, MirrorImageState.CREATING, ImageMode.SNAPSHOT)))
@@ -47,7 +47,7 @@ async def create(pool: Pool, source: Image, header: ImageHeader, global_id: str,
         await _forget(pool, copy.id, global_id)
         raise AlreadyExists(f"image {name!r} exists here and is not a copy of the mirrored image; "
                             "rename or remove it") from None
-    await _create_header(copy, source, header)
+    await _create_header(copy, source, header, parent)
     return copy
 
 
@@ -69,6 +69,9 @@ async def discard(pool: Pool, image_id: str, global_id: str, name: str) -> None:
     except NotFound:
         pass
     await pool.remove(object_map_oid(image_id))
+    left = await Image(pool, image_id).header()
+    if left is not None:
+        await children.release(pool, image_id, left)
     await pool.remove(header_oid(image_id))
     await _forget(pool, image_id, global_id)
 
@@ -83,8 +86,11 @@ async def _add_to_directory(pool: Pool, name: str, image_id: str) -> None:
         raise
 
 
-async def _create_header(copy: Copy, source: Image, header: ImageHeader) -> None:
+async def _create_header(copy: Copy, source: Image, header: ImageHeader,
+                         parent: Optional[ParentLink]) -> None:
     pool = copy.pool
+    # The first snapshot to be copied may show more of the parent than the image now has room for.
+    size = max(header.size, (parent.head_overlap or 0) if parent else 0)
     data_pool_id = _data_pool(pool, source, header)
     features = header.features & ~_NOT_COPIED
     prefix = data_prefix(copy.id)
@@ -92,14 +98,17 @@ async def _create_header(copy: Copy, source: Image, header: ImageHeader) -> None
         features |= Feature.DATA_POOL
         prefix = data_prefix(copy.id, pool.pool_id)
     await pool.operate(copy.header_oid, Operation().create(exclusive=True).call(cls_rbd.create(
-        header.size, header.order, features, prefix,
+        size, header.order, features, prefix,
         NO_POOL if data_pool_id is None else data_pool_id)))
     if features & Feature.STRIPING:
         await pool.call(copy.header_oid, cls_rbd.set_stripe_unit_count(
             header.stripe_unit, header.stripe_count))
     if features & Feature.OBJECT_MAP:
         await pool.operate(object_map_oid(copy.id), Operation().create().call(
-            cls_rbd.object_map_resize(header.object_count(header.size))))
+            cls_rbd.object_map_resize(header.object_count(size))))
+    if parent is not None:
+        await children.attach(pool, copy.id, parent,
+                              bool(header.op_features & OpFeature.CLONE_CHILD))
     await pool.call(copy.header_oid, cls_rbd.set_features(
         Feature.NON_PRIMARY, Feature.NON_PRIMARY))
 

@@ -12,6 +12,7 @@ from ..wire.constants import NO_POOL, Feature, HeaderFlag, Protection
 from ..wire.header import ImageHeader, header_oid, image_state_oid, object_map_oid
 from ..wire.object_map import ObjectMap
 from ..wire.snapshot import MirrorNamespace, Namespace, Snapshot
+from . import children
 
 # What an OSD answers when the version asserted is above or below the object's.
 _VERSION_DIFFERS = (errno.EOVERFLOW, errno.ERANGE)
@@ -94,6 +95,8 @@ class Image:
         if snapshot.child_count:
             raise Busy(f"snapshot {snapshot.name!r} has clones; flatten or remove them")
         if snapshot.protection != Protection.UNPROTECTED:
+            if await children.has_uncounted(self.pool, self.id, snapshot.id):
+                raise Busy(f"snapshot {snapshot.name!r} has clones; flatten or remove them")
             await self.protect(snapshot.id, Protection.UNPROTECTED)
         await self.remove_snapshot_map(header, snapshot, merged)
         await self.remove_mapless_snapshot(header, snapshot)
@@ -162,8 +165,36 @@ class Copy(Image):
         await self.pool.operate(object_map_oid(self.id, snap_id), Operation().create().call(
             cls_rbd.object_map_save(object_map)))
 
+    async def remove_mapless_snapshot(self, header: ImageHeader, snapshot: Snapshot) -> None:
+        """The same; the last snapshot of a flattened clone that shows the parent lets it go."""
+        parent = header.parent
+        if parent and parent.head_overlap is None and snapshot.parent_overlap is not None:
+            now = await super().header()
+            if now and not any(s.parent_overlap is not None for s in now.snapshots
+                               if s.id != snapshot.id):
+                await children.release(self.pool, self.id, now)
+        await super().remove_mapless_snapshot(header, snapshot)
+
     async def set_size(self, size: int) -> None:
         await self.pool.call(self.header_oid, cls_rbd.set_size(size))
+
+    async def shrink_overlap(self, overlap: int, size: int) -> None:
+        """Have the image show but `overlap` bytes of its parent; `size` is its size and stays.
+
+        An overlap shrinks with the size.  Neither of the two calls sees what the other writes.
+        """
+        await self.pool.operate(self.header_oid, Operation().call(
+            cls_rbd.set_size(overlap)).call(cls_rbd.set_size(size)))
+
+    async def detach_parent(self, header: ImageHeader) -> None:
+        """End the overlap with the parent; snapshots keep theirs unless deep-flatten is on."""
+        if (header.features & Feature.DEEP_FLATTEN
+                or all(s.parent_overlap is None for s in header.snapshots)):
+            await children.release(self.pool, self.id, header)
+        await self.pool.call(self.header_oid, cls_rbd.parent_detach())
+
+    async def drop_feature(self, feature: Feature) -> None:
+        await self.pool.call(self.header_oid, cls_rbd.set_features(0, feature))
 
     async def add_snapshot(self, name: str, snap_id: int, namespace: Namespace,
                            unchanged_since: Optional[int] = None) -> None:

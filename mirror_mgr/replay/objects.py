@@ -18,6 +18,7 @@ from ..errors import NotFound
 from ..wire.header import ImageHeader
 from ..wire.snapset import Delta, DeltaKind, Snapset, delta
 from .budget import Budget
+from .copyup import CopyUp
 from .extents import Extent, Piece, changed_pieces, chunks, pieces, to_read
 from .maps import Segment
 
@@ -67,12 +68,13 @@ class ObjectCopier:
 
     `fresh`: the copy has no objects yet.  `compare`: what the copy holds is not known to be the
     state at `start`, so its own content decides what is written.  `check` raises when writing must
-    end.  `written` notes, by segment, which objects were.
+    end.  `copy_up` is there for a clone.  `written` notes, by segment, which objects were.
     """
 
     def __init__(self, source: Source, target: Pool, target_header: ImageHeader, start: int,
                  segments: Sequence[Segment], local_snaps: Iterable[int], budget: Budget,
-                 check: Callable[[], None], fresh: bool, compare: bool) -> None:
+                 check: Callable[[], None], fresh: bool, compare: bool,
+                 copy_up: Optional[CopyUp] = None) -> None:
         self.statistics = Statistics()
         self.seen: Dict[int, bytearray] = {
             index: bytearray(segment.objects) for index, segment in enumerate(segments)
@@ -86,7 +88,9 @@ class ObjectCopier:
         self._check = check
         self._fresh = fresh
         self._compare = compare
+        self._copy_up = copy_up
         ids = list(local_snaps)
+        self._has_older = any(i < segments[0].local_snap for i in ids) if segments else False
         self._target = target
         self._targets: List[Pool] = [
             target.with_snap_context([i for i in ids if i < segment.local_snap])
@@ -103,9 +107,15 @@ class ObjectCopier:
         if self._simple and not self._compare:
             await self._copy_newest(number, oid)
         elif self._compare or self._source.list_snaps is None:
+            if self._copy_up is not None and number < self._copy_up.objects:
+                await self._copy_up_before_comparing(self._copy_up, number, oid)
             await self._copy_by_comparing(number, oid)
         else:
-            await self._copy_deltas(number, oid, await self._source.list_snaps(oid))
+            changes = self._changes(await self._source.list_snaps(oid))
+            if self._copy_up is not None and number < self._copy_up.objects:
+                await self._copy_up_before(self._copy_up, number, changes)
+            for index, change in enumerate(changes):
+                await self._apply(index, number, change)
         self.statistics.objects += 1
 
     @property
@@ -146,13 +156,42 @@ class ObjectCopier:
             operation.truncate(offset + len(data))
         return operation
 
-    async def _copy_deltas(self, number: int, oid: str, snapset: Optional[Snapset]) -> None:
-        older = self._start
+    # --- clones ------------------------------------------------------------------------------
+
+    async def _copy_up_before(self, copy_up: CopyUp, number: int,
+                              changes: Sequence[Delta]) -> None:
+        """Have the parent's content in an object that is absent here and present there.
+
+        Where the primary copied up since the last sync, its older snapshots have the object now.
+        """
+        first = next((i for i, change in enumerate(changes) if change.exists), None)
+        if first is None or not await copy_up.lacks(number):
+            return
+        nobody_looks = first == 0 and not self._has_older
+        if nobody_looks and changes[0].kind == DeltaKind.WHOLE:
+            return
+        if await copy_up.fill(number):
+            for index in range(first):
+                self._note_existing(index, number)
+
+    async def _copy_up_before_comparing(self, copy_up: CopyUp, number: int, oid: str) -> None:
         for index, segment in enumerate(self._segments):
-            change = delta(snapset, older, segment.remote_snap) if snapset else None
-            older = segment.remote_snap
-            if change is not None:
-                await self._apply(index, number, change)
+            if await self._source.at_snapshot(segment.remote_snap).stat(oid) is None:
+                continue
+            if (self._has_older or index) and await copy_up.lacks(number):
+                if await copy_up.fill(number):
+                    for before in range(index):
+                        self._note_existing(before, number)
+            return
+
+    # --- by deltas ---------------------------------------------------------------------------
+
+    def _changes(self, snapset: Optional[Snapset]) -> List[Delta]:
+        """What each segment does to an object; nothing where there never was one."""
+        if snapset is None:
+            return []
+        older = [self._start] + [segment.remote_snap for segment in self._segments]
+        return [delta(snapset, before, after) for before, after in zip(older, older[1:])]
 
     async def _apply(self, index: int, number: int, change: Delta) -> None:
         if change.kind == DeltaKind.REMOVED:

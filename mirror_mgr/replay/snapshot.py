@@ -2,9 +2,9 @@
 
 import asyncio
 from dataclasses import dataclass, field, replace
-from typing import Awaitable, Callable, Collection, Dict, FrozenSet, List, Optional, Tuple
+from typing import Awaitable, Callable, Collection, Dict, FrozenSet, List, Optional, Set, Tuple
 
-from ..errors import NotReady
+from ..errors import NotPermitted, NotReady
 from ..wire import image_state
 from ..wire.constants import NOSNAP, Feature, ObjectState, Protection, SnapState
 from ..wire.header import ImageHeader
@@ -12,6 +12,7 @@ from ..wire.object_map import ObjectMap, merged, numbers
 from ..wire.snapshot import MirrorNamespace, Snapshot, UserNamespace
 from . import state as copied_state
 from .budget import Budget
+from .copyup import CopyUp, existing, fill_all
 from .hold import Hold
 from .image import Copy, Image
 from .maps import (
@@ -24,6 +25,7 @@ from .maps import (
     touched_by,
 )
 from .objects import ListSnaps, ObjectCopier, Progress, Source, Statistics, copy_all
+from .parent import ParentReader
 from .scan import Link, Sync, inherited, mirror, snapshot_name
 
 
@@ -90,6 +92,11 @@ class SnapshotSync:
     def _fast_diff(self) -> bool:
         return bool(self.local.features & Feature.FAST_DIFF)
 
+    @property
+    def _is_clone(self) -> bool:
+        """Copy-ups add objects to snapshots of the primary at any time: no map tells for sure."""
+        return self.local.parent is not None or self.remote.parent is not None
+
     async def run(self, on_first_snapshot: Callable[[], Awaitable[None]]) -> str:
         """Copy up to the end snapshot and mark it complete; return the copy's name after that.
 
@@ -100,6 +107,7 @@ class SnapshotSync:
             await self._rebase()
         blobs = await self.source.image_state_blobs(self.sync.end.id)
         state = image_state.decode(blobs)
+        await self._copy_up_lost_overlap()
         seqs = await self._make_snapshots()
         await self.copy.write_image_state(self._target_id, blobs)
         await on_first_snapshot()
@@ -171,7 +179,7 @@ class SnapshotSync:
         if resume is not None:
             made = dict(mirror(resume).snap_seqs)
             self._target_id = resume.id
-            await self._set_size(self.sync.end.size)
+            await self._set_shape(self.sync.end)
             await self._plan_segments([(s, made[s.id]) for s in users if s.id in made])
             return {k: v for k, v in made.items() if v != NOSNAP}
         await self._remove_leftovers()
@@ -181,7 +189,7 @@ class SnapshotSync:
         await self._plan_segments(pairs)
         for snapshot, snap_id in pairs:
             await self._add_user_snapshot(snapshot, snap_id)
-        await self._set_size(self.sync.end.size)
+        await self._set_shape(self.sync.end)
         seqs = self._older_pairs()
         seqs.update((snapshot.id, snap_id) for snapshot, snap_id in pairs)
         await self._add_mirror_snapshot(seqs)
@@ -196,7 +204,7 @@ class SnapshotSync:
                 self._version = None
 
     async def _add_user_snapshot(self, snapshot: Snapshot, snap_id: int) -> None:
-        await self._set_size(snapshot.size)
+        await self._set_shape(snapshot)
         await self.copy.add_snapshot(snapshot.name, snap_id, UserNamespace(), self._version)
         self._version = None
         if snapshot.protection == Protection.PROTECTED:
@@ -235,11 +243,36 @@ class SnapshotSync:
                 pairs[snapshot.id] = local_id
         return pairs
 
-    async def _set_size(self, size: int) -> None:
+    async def _set_shape(self, snapshot: Snapshot) -> None:
+        """Give the image the size and the overlap with its parent that a snapshot has."""
+        await self._set_overlap(snapshot.parent_overlap)
+        size = snapshot.size
         if self.local.size != size:
             await self.copy.set_size(size)
             self.local = replace(self.local, size=size)
             self._version = None
+
+    async def _set_overlap(self, wanted: Optional[int]) -> None:
+        parent = self.local.parent
+        shown = parent.head_overlap if parent else None
+        if (wanted or 0) > (shown or 0):
+            raise NotPermitted("the image shows more of its parent at the primary site than here; "
+                               "resync it")
+        if parent is None or shown is None or shown == wanted:
+            return
+        if wanted is None:
+            await self._detach_parent()
+        else:
+            await self.copy.shrink_overlap(wanted, self.local.size)
+            self.local = replace(self.local, parent=replace(parent, head_overlap=wanted))
+        self._version = None
+
+    async def _detach_parent(self) -> None:
+        """End what the image itself shows of its parent; with deep-flatten, snapshots as well."""
+        if self.local.features & ~self.remote.features & Feature.DEEP_FLATTEN:
+            await self.copy.drop_feature(Feature.DEEP_FLATTEN)
+        await self.copy.detach_parent(self.local)
+        self.local = await self._own_header()
 
     async def _own_header(self) -> ImageHeader:
         header = await self.copy.header()
@@ -261,7 +294,8 @@ class SnapshotSync:
                      if previous_id < s.id <= snapshot.id]
             self._segments.append(Segment(
                 snapshot.id, local_id, snapshot.size, self.remote.object_count(snapshot.size),
-                touched_by(previous, chain, count), maps[snapshot.id]))
+                touched_by(previous, chain, count),
+                None if self._is_clone else maps[snapshot.id]))
             previous_id, previous = snapshot.id, maps[snapshot.id]
         if self.sync.dirty:
             await self._suspect_all_written(count)
@@ -309,13 +343,25 @@ class SnapshotSync:
         ours = dict(zip(span, await asyncio.gather(*(
             self.copy.load_map(self.local, snap_id) for snap_id in span))))
         for point in points:
-            own = ours[point.id]
+            own = await self._map_rolled_back_to(point, ours[point.id])
             if own is None or any(theirs is not None and may_be_rolled_back(own, theirs)
                                   for theirs in maps.values()):
                 later = [ours[snap_id] for snap_id in span if snap_id > point.id]
                 return merged(b"\1" * count if one is None else marked_in(one)
                               for one in later).ljust(count, b"\0")
         return bytes(count)
+
+    async def _map_rolled_back_to(self, point: Snapshot,
+                                  own: Optional[ObjectMap]) -> Optional[ObjectMap]:
+        """The map that an image rolled back to a user snapshot has got.
+
+        That of a clone names objects that a copy-up added: the primary's own has them all.
+        """
+        if not self._is_clone:
+            return own
+        origin = next((theirs for theirs, ours in self._older_pairs().items()
+                       if ours == point.id), None)
+        return None if origin is None else await self.source.load_map(self.remote, origin)
 
     async def _suspect_all_written(self, count: int) -> None:
         """An attempt at a snapshot that is gone since may have written more than the maps tell."""
@@ -373,8 +419,8 @@ class SnapshotSync:
         if self.sync.resume is None and not self.sync.dirty:
             self._segments = [replace(segment, written=bytes(written)) for segment, written
                               in zip(self._segments, copier.written)]
-        maps = self._local_maps({index: self._as_seen(cells)
-                                 for index, cells in copier.seen.items()})
+        seen = {index: await self._as_seen(index, cells) for index, cells in copier.seen.items()}
+        maps = self._local_maps(seen)
         if maps != before:
             await asyncio.gather(*(
                 self.copy.save_map(one, segment.local_snap)
@@ -384,9 +430,20 @@ class SnapshotSync:
     async def _save_head_map(self, last: ObjectMap) -> None:
         await self.copy.save_map(head_after(last, self._fast_diff))
 
-    def _as_seen(self, cells: bytes) -> bytes:
-        """What was copied before this attempt was not looked at again, and counts as existing."""
-        return b"\1" * min(self._done, len(cells)) + bytes(cells[self._done:])
+    async def _as_seen(self, index: int, cells: bytes) -> bytes:
+        """What was copied before this attempt was not looked at again, and counts as existing.
+
+        Not so in a clone, where an object less shows the parent.
+        """
+        segment = self._segments[index]
+        done = min(self._done, len(cells))
+        known = bytearray(b"\1" * done + bytes(cells[done:]))
+        if self._is_clone:
+            earlier = [n for n in numbers(segment.touched[:done])]
+            there = await self._existing(earlier, segment.local_snap)
+            for number in earlier:
+                known[number] = number in there
+        return bytes(known)
 
     def _local_maps(self, seen: Dict[int, bytes]) -> List[ObjectMap]:
         assert self._base_map is not None
@@ -398,17 +455,23 @@ class SnapshotSync:
         hold = Hold(self.copy.pool, self.copy.id, self.local)
         await hold.acquire(self.means.dead)
         copier: Optional[ObjectCopier] = None
+        copy_up: Optional[CopyUp] = None
         try:
             header = await self._own_header()
-            copier = self._copier(header, hold)
+            copy_up = self._copy_up(header, hold)
+            copier = self._copier(header, hold, copy_up)
             await self._copy_until_lost(copier, touched, hold)
+            await self._mark_copied_up(copy_up, touched)
             return copier
         finally:
             if copier is not None:
                 copier.close()
+            if copy_up is not None:
+                await copy_up.close()
             await hold.release()
 
-    def _copier(self, header: ImageHeader, hold: Hold) -> ObjectCopier:
+    def _copier(self, header: ImageHeader, hold: Hold,
+                copy_up: Optional[CopyUp]) -> ObjectCopier:
         pool = self.source.data_pool(self.remote)
         source = Source(pool, self.remote,
                         self.means.list_snaps(pool.pool_id, pool.namespace))
@@ -416,7 +479,86 @@ class SnapshotSync:
             source, self.copy.data_pool(header), header, self.sync.start, self._segments,
             header.snap_ids, self.means.budget, hold.check,
             fresh=self.sync.start == 0 and self.sync.resume is None and not self.sync.dirty,
-            compare=self.sync.dirty)
+            compare=self.sync.dirty, copy_up=copy_up)
+
+    # --- clones ------------------------------------------------------------------------------
+
+    def _copy_up(self, header: ImageHeader, hold: Hold) -> Optional[CopyUp]:
+        """What fills objects from the parent; None for an image that shows nothing of one."""
+        parent = header.parent
+        if parent is None or not parent.head_overlap:
+            return None
+        return CopyUp(ParentReader(self.copy.pool, parent), self.copy.data_pool(header), header,
+                      parent.head_overlap, self.means.budget, hold.check)
+
+    async def _copy_up_lost_overlap(self) -> None:
+        """Before the image shows less of its parent, have its snapshots show that without it.
+
+        As librbd does where it shrinks or flattens a clone.  A first sync needs it not: the
+        primary's snapshots have had the same done to them.
+        """
+        parent = self.local.parent
+        wanted = self._least_overlap()
+        if (self.sync.base is None or parent is None or parent.head_overlap is None
+                or parent.head_overlap <= wanted):
+            return
+        hold = Hold(self.copy.pool, self.copy.id, self.local)
+        await hold.acquire(self.means.dead)
+        copy_up: Optional[CopyUp] = None
+        try:
+            self._target_id = 0
+            header = await self._own_header()
+            self._version = self.copy.version
+            copy_up = self._copy_up(header, hold)
+            assert copy_up is not None
+            mask = bytearray(copy_up.objects)
+            for number in copy_up.shrinking(wanted):
+                mask[number] = 1
+            await fill_all(copy_up, numbers(mask))
+            await self._mark_copied_up(copy_up, bytes(mask))
+        finally:
+            if copy_up is not None:
+                await copy_up.close()
+            await hold.release()
+
+    def _least_overlap(self) -> int:
+        return min(s.parent_overlap or 0 for s in (*self.remote.user_snapshots, self.sync.end)
+                   if self.sync.start < s.id <= self.sync.end.id)
+
+    async def _mark_copied_up(self, copy_up: Optional[CopyUp], looked_at: bytes) -> None:
+        """Have the object maps of older snapshots name what was copied up.
+
+        An attempt before this one may have filled objects and died: those are looked for.
+        """
+        if copy_up is None or not self._has_maps:
+            return
+        first = self._segments[0].local_snap if self._segments else NOSNAP
+        older = [s.id for s in self.local.snapshots if s.id < first]
+        candidates = [n for n in numbers(looked_at[:copy_up.objects]) if n not in copy_up.filled]
+        for snap_id in [*older, None] if first == NOSNAP else older:
+            known = await self.copy.load_map(self.local, snap_id)
+            if known is None:
+                continue
+            there = copy_up.filled | await self._existing(
+                [n for n in candidates if n < len(known) and not known[n]], snap_id)
+            cells = bytearray(known.cells)
+            for number in there:
+                if number < len(cells) and not cells[number]:
+                    cells[number] = (ObjectState.EXISTS_CLEAN if self._fast_diff
+                                     else ObjectState.EXISTS)
+            if cells != known.cells:
+                await self.copy.save_map(ObjectMap(cells), snap_id)
+
+    async def _existing(self, candidates: Collection[int], snap_id: Optional[int]) -> Set[int]:
+        """Which of these objects the copy has at a snapshot, or now."""
+        data = self.copy.data_pool(self.local)
+        pool = data.fork() if snap_id is None else data.at_snapshot(snap_id)
+        try:
+            return await existing(pool, self.local, candidates)
+        finally:
+            pool.close()
+
+    # --- the copying itself ------------------------------------------------------------------
 
     async def _copy_until_lost(self, copier: ObjectCopier, touched: bytes,
                                hold: Hold) -> None:

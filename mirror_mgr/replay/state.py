@@ -1,14 +1,20 @@
 """Makes name, features, metadata, snapshots and limit of a copy those of a mirror snapshot."""
 
+import logging
 from typing import Dict, Mapping, Tuple
 
 from ..cluster.operation import Operation
+from ..errors import Busy
 from ..wire import cls_rbd
 from ..wire.constants import Feature, HeaderFlag, ObjectState, Protection
 from ..wire.header import DIRECTORY, ImageHeader, id_oid, object_map_oid
 from ..wire.image_state import ImageState
 from ..wire.object_map import ObjectMap
+from ..wire.snapshot import Snapshot
+from . import children
 from .image import Copy
+
+log = logging.getLogger(__name__)
 
 # What librbd lets be switched on an existing image; fast-diff goes with the object map.
 _MUTABLE = Feature.EXCLUSIVE_LOCK | Feature.OBJECT_MAP | Feature.DEEP_FLATTEN
@@ -21,8 +27,8 @@ async def apply(copy: Copy, header: ImageHeader, name: str, state: ImageState,
     """Given the copy (its header, its name) and the state it is to have, make it so.
 
     `snap_seqs` maps snapshot ids of the primary to those of the copy.  Return the copy's name and
-    whether its header was changed.
-    Raise Busy when a snapshot that is to go has clones here; it is tried again at the next sync.
+    whether its header was changed.  A snapshot that is to go and has clones here stays, in format
+    2 out of sight, until a later sync finds it without them.
     """
     if state.name != name:
         await rename(copy, name, state.name)
@@ -103,8 +109,7 @@ async def _snapshots(copy: Copy, header: ImageHeader, state: ImageState, remote:
         origin = origins.get(snapshot.id)
         wanted = state.snapshots.get(origin) if origin is not None else None
         if wanted is None or origin is None or remote.snapshot(origin) is None:
-            await copy.remove_snapshot(header, snapshot)
-            changed = True
+            changed |= await _remove_snapshot(copy, header, snapshot)
             continue
         if wanted.name != snapshot.name:
             await copy.pool.call(copy.header_oid, cls_rbd.snapshot_rename(
@@ -112,7 +117,24 @@ async def _snapshots(copy: Copy, header: ImageHeader, state: ImageState, remote:
             changed = True
         protection = (Protection.PROTECTED if wanted.protection == Protection.PROTECTED
                       else Protection.UNPROTECTED)
-        if snapshot.protection != protection:
+        if snapshot.protection != protection and not (
+                protection == Protection.UNPROTECTED
+                and await children.has_uncounted(copy.pool, copy.id, snapshot.id)):
             await copy.protect(snapshot.id, protection)
             changed = True
     return changed
+
+
+async def _remove_snapshot(copy: Copy, header: ImageHeader, snapshot: Snapshot) -> bool:
+    """Remove a snapshot, or hide it while clones need it; whether the header was changed."""
+    if snapshot.child_count:
+        if snapshot.protection != Protection.UNPROTECTED:
+            await copy.protect(snapshot.id, Protection.UNPROTECTED)
+        await copy.pool.call(copy.header_oid, cls_rbd.snapshot_trash_add(snapshot.id))
+        return True
+    try:
+        await copy.remove_snapshot(header, snapshot)
+    except Busy as error:
+        log.info("image %s: %s", copy.id, error)
+        return False
+    return True

@@ -15,7 +15,7 @@ from ..cluster.operation import Operation
 from ..cluster.pool import Pool
 from ..errors import AlreadyExists, Busy, Fenced, MirrorError, NotFound, NotReady
 from ..wire import cls_rbd
-from ..wire.constants import Feature, ImageMode, MirrorImageState, TrashSource
+from ..wire.constants import Feature, ImageMode, MirrorImageState, Protection, TrashSource
 from ..wire.header import (
     DIRECTORY,
     MIRRORING,
@@ -27,6 +27,7 @@ from ..wire.header import (
 )
 from ..wire.mirror import MirrorImage
 from ..wire.trash import TrashEntry
+from . import children
 from .image import Copy
 from .scan import mirror
 
@@ -139,8 +140,13 @@ async def _purge(pool: Pool, image_id: str) -> None:
             if any(snapshot.child_count for snapshot in header.snapshots):
                 raise Busy("it has clones")
             for snapshot in header.snapshots:
+                if (snapshot.protection != Protection.UNPROTECTED
+                        and await children.has_uncounted(pool, image_id, snapshot.id)):
+                    raise Busy("it has clones")
+            for snapshot in header.snapshots:
                 await copy.remove_snapshot(header, snapshot, merged=True)
             await _remove_data(copy, header)
+            await children.release(pool, image_id, header)
             await pool.remove(object_map_oid(image_id))
             await pool.remove(header_oid(image_id))
         await pool.call(TRASH, cls_rbd.trash_remove(image_id))

@@ -263,6 +263,11 @@ def snapshot_remove(snap_id: int) -> Call:
     return _call("snapshot_remove", Encoder().u64(snap_id))
 
 
+def snapshot_trash_add(snap_id: int) -> Call:
+    """Move a user snapshot that has clones (format 2) out of sight.  EBUSY: it is protected."""
+    return _call("snapshot_trash_add", Encoder().u64(snap_id))
+
+
 def snapshot_rename(snap_id: int, name: str) -> Call:
     """EEXIST: another one has the name."""
     return _call("snapshot_rename", Encoder().u64(snap_id).string(name))
@@ -343,6 +348,16 @@ def add_child(pool_id: int, parent_id: str, snap_id: int, child_id: str) -> Call
 
 def remove_child(pool_id: int, parent_id: str, snap_id: int, child_id: str) -> Call:
     return _call("remove_child", _legacy_child(pool_id, parent_id, snap_id, child_id))
+
+
+def get_children(pool_id: int, parent_id: str, snap_id: int) -> Call:
+    """ENOENT: no clone (format 1) of that snapshot is in this pool."""
+    return _call("get_children", Encoder().s64(pool_id).string(parent_id).u64(snap_id))
+
+
+def decode_get_children(data: bytes) -> List[str]:
+    """Return the image ids of the clones."""
+    return Decoder(data).list_(Decoder.string)
 
 
 def _legacy_child(pool_id: int, parent_id: str, snap_id: int, child_id: str) -> Encoder:

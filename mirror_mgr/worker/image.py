@@ -4,17 +4,17 @@ import asyncio
 import logging
 import time
 from dataclasses import dataclass, replace
-from typing import Callable, List, Optional
+from typing import Callable, List, Optional, Union
 
 from .. import states
 from ..cluster.pool import Pool, Watch
 from ..errors import Busy, Fenced, MalformedData, MirrorError, NotFound, NotReady
-from ..replay import create, scan, trash, unlink
+from ..replay import create, parent, scan, trash, unlink
 from ..replay.image import Copy, Image
 from ..replay.snapshot import Means, SnapshotSync
 from ..wire import cls_rbd
 from ..wire.constants import Feature, MirrorImageState, StatusState
-from ..wire.header import DIRECTORY, ImageHeader
+from ..wire.header import DIRECTORY, ImageHeader, ParentLink
 from ..wire.snapshot import Snapshot
 from ..wire.watch_notify import ImageOp, decode_image
 from . import settings, status
@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 
 _RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0)
 _YIELD_SECONDS = 2.0
+# How often a clone looks whether its parent is there.
+_PARENT_SECONDS = 3.0
 # A mirror snapshot is announced twice, before and after it is complete.
 _SETTLE_SECONDS = 0.03
 # A sync is worth telling of when it takes longer than this.
@@ -199,7 +201,8 @@ class ImageReplayer:
             return True  # the local header is another one now
         action = plan.action
         if isinstance(action, scan.Sync):
-            await self._sync(action, local, remote)
+            if not await self._sync(action, local, remote):
+                return False
             return self._news.is_set() or scan.mirror(action.end).is_demoted
         if not isinstance(action, scan.Idle):
             self._synced_to = None
@@ -288,10 +291,15 @@ class ImageReplayer:
         return True
 
     async def _sync(self, action: scan.Sync, local: Optional[ImageHeader],
-                    remote: ImageHeader) -> None:
+                    remote: ImageHeader) -> bool:
+        """Carry out a sync; False when its time has not come."""
         if self._copy is None:
+            link = await self._parent(action, remote)
+            if isinstance(link, (scan.Waiting, scan.Broken)):
+                self._wait_for_parent(link)
+                return False
             self._copy = await create.create(self._local, self._source, remote,
-                                             self.mirrored.global_id, self.name)
+                                             self.mirrored.global_id, self.name, link)
             self._created = False
         if local is None:
             local = await self._local_header_after_creation()
@@ -314,6 +322,20 @@ class ImageReplayer:
         self._tell(self._replaying(remote, action.end.timestamp_ns, sync.inherited))
         self._synced_to = action.end.id
         await asyncio.gather(sync.finish(), self._unlink_older(remote, action))
+        return True
+
+    async def _parent(self, action: scan.Sync,
+                      remote: ImageHeader) -> Union[None, ParentLink, scan.Waiting, scan.Broken]:
+        """What a new copy is to be a clone of, None for nothing; or why it can't be yet."""
+        overlap = parent.needed_overlap(remote, action.end)
+        if remote.parent is None or not overlap:
+            return None
+        return await parent.find(self._local, self._source.pool, remote.parent, overlap)
+
+    def _wait_for_parent(self, missing: Union[scan.Waiting, scan.Broken]) -> None:
+        broken = isinstance(missing, scan.Broken)
+        self._tell(status.failed(missing.reason) if broken else status.waiting(missing.reason))
+        asyncio.get_running_loop().call_later(_PARENT_SECONDS, self._news.set)
 
     async def _local_header_after_creation(self) -> ImageHeader:
         assert self._copy is not None

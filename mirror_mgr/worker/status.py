@@ -128,6 +128,11 @@ def demoted(reason: str) -> ImageStatus:
     return ImageStatus(StatusState.UNKNOWN, reason, states.DEMOTED, reason)
 
 
+def waiting(reason: str) -> ImageStatus:
+    """Nothing is copied before something else is there."""
+    return ImageStatus(StatusState.STARTING_REPLAY, reason)
+
+
 def stopped(reason: str) -> ImageStatus:
     return ImageStatus(StatusState.STOPPED, reason, states.STOPPED, reason)
 

@@ -181,11 +181,19 @@ class FakeWatch:
         pass
 
 
+class SiteConnection:
+    """Of a site whose pools hold no clones of format 1."""
+
+    async def pool_names(self) -> Dict[int, str]:
+        return {}
+
+
 class SitePool(FakePool):
     """What the replay uses of cluster.pool.Pool."""
 
     pool_id = 1
     namespace = ""
+    connection = SiteConnection()
 
     def at_snapshot(self, snap_id: int) -> "SitePool":
         return SitePool(self.rados, snap_id)

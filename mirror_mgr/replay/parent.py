@@ -1,0 +1,124 @@
+"""The parent of a clone that is copied: where it is at this site, and what it shows."""
+
+import asyncio
+from typing import Optional, Union
+
+import rbd
+
+from ..cluster.pool import Pool
+from ..errors import NotFound
+from ..wire import cls_rbd
+from ..wire.constants import NOSNAP
+from ..wire.header import DIRECTORY, MIRRORING, ImageHeader, ParentLink
+from ..wire.snapshot import Snapshot
+from .image import Image
+from .scan import Broken, Waiting, mirror
+
+
+def needed_overlap(remote: ImageHeader, end: Snapshot) -> Optional[int]:
+    """How many bytes of the parent a new copy of the snapshots up to `end` shows.
+
+    None when none of them has a parent any more.
+    """
+    overlaps = [s.parent_overlap for s in (*remote.user_snapshots, end)
+                if s.id <= end.id and s.parent_overlap is not None]
+    return max(overlaps) if overlaps else None
+
+
+def counterpart(local: ImageHeader, remote: ImageHeader, snap_id: int) -> Optional[int]:
+    """The local snapshot that is the same as a remote one of the parent; None while there is none.
+
+    Only what a complete sync tells counts, whichever side was primary in it.
+    """
+    for snapshot in reversed(local.mirror_snapshots):
+        ours = mirror(snapshot).snap_seqs.get(snap_id, NOSNAP)
+        if mirror(snapshot).complete and local.snapshot(ours) is not None:
+            return ours
+    for snapshot in reversed(remote.mirror_snapshots):
+        for ours, theirs in mirror(snapshot).snap_seqs.items():
+            if theirs == snap_id and mirror(snapshot).complete and local.snapshot(ours):
+                return ours
+    return None
+
+
+async def find(pool: Pool, source: Pool, link: ParentLink,
+               overlap: int) -> Union[ParentLink, Waiting, Broken]:
+    """Given a clone's link at the primary (pool `source`), return the link of its copy in `pool`.
+
+    `overlap` in bytes becomes the link's; where the parent is not there, what is missing.
+    """
+    theirs = source.connection.pool(link.pool_id, link.namespace)
+    original = Image(theirs, link.image_id)
+    remote = await original.header()
+    name = await _name(original)
+    snapshot = remote.snapshot(link.snap_id) if remote is not None else None
+    pool_name = source.connection.pool_name(link.pool_id) or str(link.pool_id)
+    spec = "/".join(filter(None, (pool_name, link.namespace, name)))
+    if remote is None or snapshot is None:
+        return Waiting(f"waiting for parent {spec}: the primary site does not show it")
+    try:
+        global_id = cls_rbd.decode_mirror_image_get(await theirs.call(
+            MIRRORING, cls_rbd.mirror_image_get(link.image_id))).global_id
+    except NotFound:
+        return Broken(f"waiting for parent {spec}@{snapshot.name}: it is not mirrored; "
+                      "enable its mirroring, or flatten the clone at the primary site")
+    here = pool.connection.pool_id(pool_name)
+    if here is None:
+        return Broken(f"waiting for parent {spec}@{snapshot.name}: there is no pool {pool_name!r} "
+                      "here; create it and mirror it")
+    ours = pool.connection.pool(here, link.namespace)
+    not_yet = Waiting(f"waiting for parent {spec}@{snapshot.name}: not copied here yet")
+    try:
+        local_id = cls_rbd.decode_mirror_image_get_image_id(await ours.call(
+            MIRRORING, cls_rbd.mirror_image_get_image_id(global_id)))
+    except NotFound:
+        return not_yet
+    local = await Image(ours, local_id).header()
+    snap_id = counterpart(local, remote, link.snap_id) if local is not None else None
+    if snap_id is None:
+        return not_yet
+    return ParentLink(here, link.namespace, local_id, snap_id, overlap)
+
+
+async def _name(image: Image) -> str:
+    try:
+        return cls_rbd.decode_dir_get_name(await image.pool.call(
+            DIRECTORY, cls_rbd.dir_get_name(image.id)))
+    except NotFound:
+        return image.id
+
+
+class ParentReader:
+    """Reads what a clone's parent shows, through librbd: it may be a clone itself.
+
+    Opened at the first read.
+    """
+
+    def __init__(self, pool: Pool, link: ParentLink) -> None:
+        self._connection = pool.connection
+        self._parents = pool.connection.pool(link.pool_id, link.namespace)
+        self._link = link
+        self._opening = asyncio.Lock()
+        self._image: Optional[rbd.Image] = None
+
+    async def read(self, offset: int, length: int) -> bytes:
+        """`length` bytes from `offset` on; raise a MirrorError when the parent can't be read."""
+        async with self._opening:
+            if self._image is None:
+                self._image = await self._connection.run(self._open)
+            image: rbd.Image = self._image
+        return bytes(await self._connection.run(image.read, offset, length))
+
+    def _open(self) -> rbd.Image:
+        image = rbd.Image(self._parents.ioctx, image_id=self._link.image_id, read_only=True)
+        try:
+            image.set_snap_by_id(self._link.snap_id)
+        except BaseException:
+            image.close()
+            raise
+        return image
+
+    async def close(self) -> None:
+        image, self._image = self._image, None
+        if image is not None:
+            await self._connection.run(image.close)
