@@ -5,7 +5,7 @@ nonexistent reads as zeros, and a rollback deletes it.
 """
 
 from dataclasses import dataclass
-from typing import Dict, List, Optional, Sequence
+from typing import Collection, Dict, List, Optional, Sequence
 
 from ..wire.constants import ObjectState
 from ..wire.object_map import ObjectMap, changed, merged, numbers
@@ -108,6 +108,19 @@ def head_before(base: ObjectMap, segments: Sequence[Segment]) -> ObjectMap:
 def head_after(last: ObjectMap, fast_diff: bool) -> ObjectMap:
     """The map of the image itself once its newest snapshot, whose map is `last`, is complete."""
     return _as_written(last.marked(b""), fast_diff)
+
+
+def with_copied_up(known: ObjectMap, there: Collection[int],
+                   named: Collection[int]) -> ObjectMap:
+    """The map of a snapshot once copy-ups gave it the objects `there`.
+
+    An object counts as changed in the oldest snapshot that shows it, and as clean in those where
+    an older one has it too (`named`).
+    """
+    cells = bytearray(known.cells)
+    for number in there:
+        cells[number] = (ObjectState.EXISTS_CLEAN if number in named else ObjectState.EXISTS)
+    return ObjectMap(cells)
 
 
 def _present(cells: ObjectMap, segment: Segment, seen: Optional[bytes]) -> ObjectMap:

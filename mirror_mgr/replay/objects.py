@@ -170,18 +170,22 @@ class ObjectCopier:
         nobody_looks = first == 0 and not self._has_older
         if nobody_looks and changes[0].kind == DeltaKind.WHOLE:
             return
+        await self._fill(copy_up, number, first)
+
+    async def _fill(self, copy_up: CopyUp, number: int, first: int) -> None:
+        """Copy up an object that the segment `first` is the first to have at the primary."""
         if await copy_up.fill(number):
             for index in range(first):
                 self._note_existing(index, number)
+            if not self._has_older:
+                self.written[0][number] = 1
 
     async def _copy_up_before_comparing(self, copy_up: CopyUp, number: int, oid: str) -> None:
         for index, segment in enumerate(self._segments):
             if await self._source.at_snapshot(segment.remote_snap).stat(oid) is None:
                 continue
             if (self._has_older or index) and await copy_up.lacks(number):
-                if await copy_up.fill(number):
-                    for before in range(index):
-                        self._note_existing(before, number)
+                await self._fill(copy_up, number, index)
             return
 
     # --- by deltas ---------------------------------------------------------------------------

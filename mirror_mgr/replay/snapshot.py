@@ -23,6 +23,7 @@ from .maps import (
     marked_in,
     may_be_rolled_back,
     touched_by,
+    with_copied_up,
 )
 from .objects import ListSnaps, ObjectCopier, Progress, Source, Statistics, copy_all
 from .parent import ParentReader
@@ -81,6 +82,7 @@ class SnapshotSync:
         self._version: Optional[int] = copy.version
         self._segments: List[Segment] = []
         self._base_map: Optional[ObjectMap] = None
+        self._saved_maps: List[ObjectMap] = []
         self._target_id = 0
         self._changed = False
 
@@ -402,7 +404,7 @@ class SnapshotSync:
         if not self._has_maps:
             return
         assert self._base_map is not None
-        maps = self._local_maps({})
+        maps = self._saved_maps = self._local_maps({})
         await asyncio.gather(*(
             self.copy.save_map(one, segment.local_snap)
             for one, segment in zip(maps, self._segments)))
@@ -414,14 +416,13 @@ class SnapshotSync:
     async def _save_maps_after(self, copier: ObjectCopier) -> None:
         if not self._has_maps:
             return
-        before = self._local_maps({})
         # What an attempt before this one wrote is marked too.
         if self.sync.resume is None and not self.sync.dirty:
             self._segments = [replace(segment, written=bytes(written)) for segment, written
                               in zip(self._segments, copier.written)]
         seen = {index: await self._as_seen(index, cells) for index, cells in copier.seen.items()}
         maps = self._local_maps(seen)
-        if maps != before:
+        if maps != self._saved_maps:
             await asyncio.gather(*(
                 self.copy.save_map(one, segment.local_snap)
                 for one, segment in zip(maps, self._segments)))
@@ -506,10 +507,7 @@ class SnapshotSync:
         await hold.acquire(self.means.dead)
         copy_up: Optional[CopyUp] = None
         try:
-            self._target_id = 0
-            header = await self._own_header()
-            self._version = self.copy.version
-            copy_up = self._copy_up(header, hold)
+            copy_up = self._copy_up(await self._own_header(), hold)
             assert copy_up is not None
             mask = bytearray(copy_up.objects)
             for number in copy_up.shrinking(wanted):
@@ -520,6 +518,9 @@ class SnapshotSync:
             if copy_up is not None:
                 await copy_up.close()
             await hold.release()
+        # The lock was kept at the header and made new versions of it.
+        self.local = await self._own_header()
+        self._version = self.copy.version
 
     def _least_overlap(self) -> int:
         return min(s.parent_overlap or 0 for s in (*self.remote.user_snapshots, self.sync.end)
@@ -535,19 +536,20 @@ class SnapshotSync:
         first = self._segments[0].local_snap if self._segments else NOSNAP
         older = [s.id for s in self.local.snapshots if s.id < first]
         candidates = [n for n in numbers(looked_at[:copy_up.objects]) if n not in copy_up.filled]
+        named: Set[int] = set()
         for snap_id in [*older, None] if first == NOSNAP else older:
             known = await self.copy.load_map(self.local, snap_id)
             if known is None:
                 continue
             there = copy_up.filled | await self._existing(
                 [n for n in candidates if n < len(known) and not known[n]], snap_id)
-            cells = bytearray(known.cells)
-            for number in there:
-                if number < len(cells) and not cells[number]:
-                    cells[number] = (ObjectState.EXISTS_CLEAN if self._fast_diff
-                                     else ObjectState.EXISTS)
-            if cells != known.cells:
-                await self.copy.save_map(ObjectMap(cells), snap_id)
+            news = {n for n in there if n < len(known) and not known[n]}
+            if news:
+                with_news = with_copied_up(known, news, named if self._fast_diff else set())
+                await self.copy.save_map(with_news, snap_id)
+                if self.sync.base is not None and snap_id == self.sync.base.id:
+                    self._base_map = with_news
+            named |= news
 
     async def _existing(self, candidates: Collection[int], snap_id: Optional[int]) -> Set[int]:
         """Which of these objects the copy has at a snapshot, or now."""

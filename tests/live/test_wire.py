@@ -128,10 +128,13 @@ def test_parent_and_children(ioctx, image) -> None:
     ask(ioctx, image, cls_rbd.snapshot_add("base", 4, UserNamespace()))
     ask(ioctx, image, cls_rbd.child_attach(4, pool_id, "ns", "child"))
     assert header(ioctx).snapshots[0].child_count == 1
+    ask(ioctx, image, cls_rbd.snapshot_trash_add(4))
+    assert header(ioctx).snapshots[0].namespace == TrashNamespace("base", NamespaceType.USER)
     ask(ioctx, image, cls_rbd.child_detach(4, pool_id, "ns", "child"))
     assert header(ioctx).snapshots[0].child_count == 0
     ask(ioctx, "rbd_children", cls_rbd.add_child(pool_id, "parent", 7, "child"))
-    assert omap(ioctx, "rbd_children")
+    assert cls_rbd.decode_get_children(ask(ioctx, "rbd_children", cls_rbd.get_children(
+        pool_id, "parent", 7))) == ["child"]
     ask(ioctx, "rbd_children", cls_rbd.remove_child(pool_id, "parent", 7, "child"))
     assert not omap(ioctx, "rbd_children")
 

@@ -81,6 +81,8 @@ CALLS = [
     ("child_detach", encoded().u64(4).struct(2, 1, encoded().s64(2).string("1").string("ns")),
      (4, 2, "ns", "1")),
     ("add_child", encoded().s64(2).string("1").u64(4).string("2"), (2, "1", 4, "2")),
+    ("get_children", encoded().s64(2).string("1").u64(4), (2, "1", 4)),
+    ("snapshot_trash_add", encoded().u64(4), (4,)),
     ("remove_child", encoded().s64(2).string("1").u64(4).string("2"), (2, "1", 4, "2")),
     ("object_map_load", encoded(), ()),
     ("object_map_save", encoded().raw(MAP.encode()), (MAP,)),
