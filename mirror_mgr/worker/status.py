@@ -130,7 +130,7 @@ def demoted(reason: str) -> ImageStatus:
 
 def waiting(reason: str) -> ImageStatus:
     """Nothing is copied before something else is there."""
-    return ImageStatus(StatusState.STARTING_REPLAY, reason)
+    return ImageStatus(StatusState.STARTING_REPLAY, reason, states.WAITING, reason)
 
 
 def stopped(reason: str) -> ImageStatus:

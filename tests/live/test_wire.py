@@ -16,6 +16,7 @@ from mirror_mgr.wire.constants import (
     ImageMode,
     MirrorImageState,
     MirrorMode,
+    NamespaceType,
     ObjectState,
     OpFeature,
     PeerDirection,
@@ -27,7 +28,7 @@ from mirror_mgr.wire.constants import (
 from mirror_mgr.wire.header import ImageHeader, ParentLink
 from mirror_mgr.wire.mirror import MirrorImage, MirrorPool, SiteStatus
 from mirror_mgr.wire.object_map import ObjectMap
-from mirror_mgr.wire.snapshot import MirrorNamespace, UserNamespace
+from mirror_mgr.wire.snapshot import MirrorNamespace, TrashNamespace, UserNamespace
 from mirror_mgr.wire.trash import TrashEntry
 from qa.sites import Site
 

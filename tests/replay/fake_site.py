@@ -22,7 +22,7 @@ from mirror_mgr.wire.snapshot import (
     decode_namespace,
     encode_namespace,
 )
-from tests.replay.fake_rados import FakePool, FakeRados
+from tests.replay.fake_rados import FakeConnection, FakePool, FakeRados
 
 ORDER = 10
 
@@ -181,7 +181,7 @@ class FakeWatch:
         pass
 
 
-class SiteConnection:
+class SiteConnection(FakeConnection):
     """Of a site whose pools hold no clones of format 1."""
 
     async def pool_names(self) -> Dict[int, str]:
