@@ -24,7 +24,8 @@ from rados import ObjectNotFound, ReadOpCtx
 
 from mirror_mgr.wire.header import ImageHeader, header_oid, id_oid
 from mirror_mgr.wire.snapshot import MirrorNamespace
-from qa.benchtable import table
+from qa import benchfailover
+from qa.benchtable import failover_table, table
 from qa.errors import LabError
 from qa.operations import Operation, recorded
 from qa.replayers import Daemon, Worker, usage
@@ -410,7 +411,22 @@ def run(lab: Lab, sizes: Sizes, repeat: int) -> Dict[str, Any]:
             if turn.operations:
                 found["operations"][replayer.name] = turn.operations
         order.reverse()
+    enable_module(lab)
+    found["failover"] = benchfailover.measure(lab, sizes.small_images)
     return found
+
+
+def enable_module(lab: Lab) -> None:
+    """Have our commands at both sites, but none of the managers' workers."""
+    for site in lab.sites.values():
+        site.ceph("config", "set", "mgr", "mgr/mirror_mgr/workers", "0", "--force")
+        site.ceph("mgr", "module", "enable", "mirror_mgr", "--force")
+    for site in lab.sites.values():
+        wait_for(partial(knows_commands, site), SYNC_SECONDS)
+
+
+def knows_commands(site: Site) -> bool:
+    return site.run("ceph", "rbd-mirror", "worker", "ls").returncode == 0
 
 
 def main() -> int:
@@ -432,6 +448,7 @@ def main() -> int:
         print(f"bench: {error}", file=sys.stderr)
         return 1
     print(table(found["daemon"], found["worker"]))
+    print(failover_table(found["failover"], sizes.small_images))
     if args.operations:
         print(listing(found["operations"]))
     if args.output:

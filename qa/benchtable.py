@@ -86,6 +86,20 @@ ROWS = (
 )
 
 
+FAILOVER_STEPS = ("demote", "last_sync", "promote", "whole")
+
+
+def failover_table(tools: Dict[str, List[Dict[str, float]]], images: int) -> str:
+    """Given the failovers by each tool, there and back, return a table of their medians."""
+    lines = [f"{f'failover of {images} images, seconds':<44}{'rbd':>10}{'ours':>10}{'ratio':>8}"]
+    for step in FAILOVER_STEPS:
+        theirs, ours = (statistics.median(one[step] for one in tools[tool])
+                        for tool in ("rbd", "ours"))
+        lines.append(f"  {step.replace('_', ' '):<42}{theirs:>10.2f}{ours:>10.2f}"
+                     f"{ours / theirs:8.2f}")
+    return "\n".join(lines)
+
+
 def table(daemon: List[Results], worker: List[Results]) -> str:
     """Given the turns of both, return the table.
 
