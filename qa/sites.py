@@ -240,8 +240,7 @@ class Site:
         modules.mkdir()
         for entry in STOCK_MODULES.iterdir():
             (modules / entry.name).symlink_to(entry)
-        if self._settings.module:
-            (modules / "mirror_mgr").symlink_to(REPOSITORY / "mirror_mgr")
+        (modules / "mirror_mgr").symlink_to(REPOSITORY / "mirror_mgr")
 
     def _make_keys(self) -> None:
         """Make all keys up front; the monitor takes them over when it is made."""
