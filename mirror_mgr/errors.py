@@ -114,6 +114,7 @@ _BY_ERRNO = {
     for cls in (InvalidArgument, NotFound, AlreadyExists, NotPermitted, AccessDenied, ReadOnly,
                 Busy, NotReady, DeadlineExceeded, NotSupported, OutOfSpace, Fenced)
 }
+_BY_ERRNO[_errno.EDQUOT] = OutOfSpace
 
 
 def from_errno(errno: int, message: str) -> MirrorError:

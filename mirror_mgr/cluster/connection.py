@@ -11,6 +11,7 @@ import rbd
 
 from ..errors import NotReady, from_errno
 from .faults import translate
+from .full import FullPools
 from .pool import Pool
 
 T = TypeVar("T")
@@ -36,6 +37,7 @@ class Connection:
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix=f"{name}-call")
         self._background = ThreadPoolExecutor(
             _BACKGROUND_THREADS, thread_name_prefix=f"{name}-background")
+        self.full = FullPools(self)
         self._pools: Dict[Tuple[int, str], Pool] = {}
 
     @classmethod
@@ -100,12 +102,18 @@ class Connection:
         key = (pool_id, namespace)
         if key not in self._pools:
             try:
-                ioctx = self.cluster.open_ioctx2(pool_id)
+                ioctx = self.open_ioctx(pool_id, namespace)
             except rados.Error as error:
                 raise translate(error, f"site {self.name!r}: pool with id {pool_id}") from None
-            ioctx.set_namespace(namespace)
             self._pools[key] = Pool(self, ioctx)
         return self._pools[key]
+
+    def open_ioctx(self, pool_id: int, namespace: str) -> "rados.Ioctx":
+        """One whose writes a full pool refuses: by default they would wait, for ever if need be."""
+        ioctx = self.cluster.open_ioctx2(pool_id)
+        ioctx.set_namespace(namespace)
+        ioctx.set_osdmap_full_try()
+        return ioctx
 
     def pool_id(self, name: str) -> Optional[int]:
         found = self.cluster.pool_lookup(name)

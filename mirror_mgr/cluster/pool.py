@@ -1,6 +1,7 @@
 """One pool and namespace of a site: object reads, writes, cls calls, watches."""
 
 import asyncio
+import errno
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -18,9 +19,10 @@ from typing import (
 import rados
 import rbd
 
-from ..errors import Fenced, MirrorError, NotFound
+from ..errors import Fenced, MirrorError, NotFound, OutOfSpace
 from ..wire.cls import Call
 from .faults import failed, translate
+from .full import refused
 from .omap import PAGE, read_omap
 from .operation import Operation
 
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 
 _SMALL_REPLY = 8192
 _CLOSE_SECONDS = 3.0
+# A watch that takes longer may wait for room in a full pool.
+_WATCH_SECONDS = 5.0
 
 # A python-rados watch that could not be closed is closed again when it is collected: by then its
 # ioctx is gone, and the process crashes.
@@ -89,9 +93,7 @@ class Pool:
 
     def fork(self) -> "Pool":
         """The same pool and namespace over an ioctx of its own; close it after use."""
-        ioctx = self.connection.cluster.open_ioctx2(self.pool_id)
-        ioctx.set_namespace(self.namespace)
-        return Pool(self.connection, ioctx)
+        return Pool(self.connection, self.connection.open_ioctx(self.pool_id, self.namespace))
 
     def at_snapshot(self, snap_id: int) -> "Pool":
         """Like :meth:`fork`, reading the objects as they are at this self-managed snapshot."""
@@ -117,6 +119,10 @@ class Pool:
         self._check(code, "read", oid)
         # Of an empty read python-rados hands over the whole buffer, with whatever was in it.
         return bytes(data[:code]) if code else b""
+
+    async def require_room(self) -> None:
+        """Raise OutOfSpace when the pool refused something and is still full."""
+        await self.connection.full.check(self.pool_id)
 
     async def stat(self, oid: str) -> Optional[int]:
         """The object's size in bytes, or None if it does not exist."""
@@ -176,7 +182,10 @@ class Pool:
 
     async def operate_versioned(self, oid: str, operation: Operation) -> int:
         """Apply an operation; return the object's version after it.  As omap_versioned."""
-        return await self.connection.run(self._operate_now, oid, operation)
+        try:
+            return await self.connection.run(self._operate_now, oid, operation)
+        except OutOfSpace as error:
+            raise self._refused(error.errno) from None
 
     def _operate_now(self, oid: str, operation: Operation) -> int:
         try:
@@ -229,7 +238,11 @@ class Pool:
 
     async def watch(self, oid: str, notified: WatchCallback,
                     lost: Callable[[], None]) -> Watch:
-        """Watch an object; both callbacks run on the loop.  What we notify ourselves is no news."""
+        """Watch an object; both callbacks run on the loop.  What we notify ourselves is no news.
+
+        Raise OutOfSpace in a full pool: there librados waits until there is room.
+        """
+        await self.require_room()
         loop = asyncio.get_running_loop()
         own_id = self.connection.instance_id
 
@@ -240,8 +253,21 @@ class Pool:
         def on_error(*error: int) -> None:
             _hand_over(loop, lost)
 
-        return Watch(self, oid, await self.connection.run(
+        registering = asyncio.ensure_future(self.connection.run(
             self.ioctx.watch, oid, on_notify, on_error))
+        try:
+            while not (await asyncio.wait({registering}, timeout=_WATCH_SECONDS))[0]:
+                self.connection.full.suspect(self.pool_id)
+                await self.require_room()
+        except BaseException:
+            registering.add_done_callback(self._close_late)
+            raise
+        return Watch(self, oid, registering.result())
+
+    def _close_late(self, registering: "asyncio.Future[Any]") -> None:
+        """End a watch that nobody waits for any more."""
+        if not registering.cancelled() and registering.exception() is None:
+            asyncio.ensure_future(Watch(self, "", registering.result()).close())
 
     async def new_snap_ids(self, count: int) -> List[int]:
         """Allocate self-managed snapshot ids, ascending; each costs a monitor commit."""
@@ -255,7 +281,14 @@ class Pool:
         except NotFound:
             pass
 
+    def _refused(self, code: int) -> OutOfSpace:
+        connection, pool_id = self.connection, self.pool_id
+        connection.full.suspect(pool_id)
+        return refused(code, connection.name, connection.pool_name(pool_id) or str(pool_id))
+
     def _check(self, code: int, verb: str, oid: str) -> None:
+        if -code in (errno.ENOSPC, errno.EDQUOT):
+            raise self._refused(code)
         if code < 0:
             raise failed(code, f"site {self.connection.name!r}: {verb} of {oid}")
 

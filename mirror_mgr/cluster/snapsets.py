@@ -97,6 +97,7 @@ _C_FUNCTIONS = {
     "rados_remove": [c_void_p, c_char_p],
     "rados_checksum": [c_void_p, c_char_p, c_int, c_char_p, c_size_t, c_size_t, c_uint64,
                        c_size_t, c_void_p, c_size_t],
+    "rados_set_osdmap_full_try": [c_void_p],
     "rados_ioctx_destroy": [c_void_p],
     "rados_shutdown": [c_void_p],
 }
@@ -340,6 +341,8 @@ class _SelfTest:
     def run(self) -> None:
         librados = _librados()
         self._ioctx = _open_ioctx(self._cluster, self._pool._pool_id, "")
+        # A full pool would let it wait.
+        librados.c.rados_set_osdmap_full_try(self._ioctx)
         try:
             self._prove()
         finally:

@@ -105,6 +105,7 @@ class SnapshotSync:
         `on_first_snapshot` is called when the mirror snapshot and its image state are there.
         Raise NotReady when another client needs the image; what is done is not done again.
         """
+        await self.copy.data_pool(self.local).require_room()
         if self.sync.rebase:
             await self._rebase()
         blobs = await self.source.image_state_blobs(self.sync.end.id)

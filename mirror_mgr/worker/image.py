@@ -8,7 +8,7 @@ from typing import Callable, List, Optional, Union
 
 from .. import states
 from ..cluster.pool import Pool, Watch
-from ..errors import Busy, Fenced, MalformedData, MirrorError, NotFound, NotReady
+from ..errors import Busy, Fenced, MalformedData, MirrorError, NotFound, NotReady, OutOfSpace
 from ..replay import create, parent, scan, trash, unlink
 from ..replay.image import Copy, Image
 from ..replay.snapshot import Means, SnapshotSync
@@ -293,6 +293,7 @@ class ImageReplayer:
     async def _sync(self, action: scan.Sync, local: Optional[ImageHeader],
                     remote: ImageHeader) -> bool:
         """Carry out a sync; False when its time has not come."""
+        await self._local.require_room()
         if self._copy is None:
             link = await self._parent(action, remote)
             if isinstance(link, (scan.Waiting, scan.Broken)):
@@ -361,8 +362,11 @@ class ImageReplayer:
 
     async def _ensure_watch(self) -> None:
         if self._watch is None:
-            self._watch = await self._source.pool.watch(
-                self._source.header_oid, self._header_notified, self._watch_lost)
+            try:
+                self._watch = await self._source.pool.watch(
+                    self._source.header_oid, self._header_notified, self._watch_lost)
+            except OutOfSpace:
+                log.info("image %s: its pool at the primary is full; it is polled", self.name)
 
     def _watch_lost(self) -> None:
         watch, self._watch = self._watch, None

@@ -8,7 +8,7 @@ from typing import Dict, Optional
 
 from ..cluster.connection import Connection
 from ..cluster.snapsets import SnapsetReader
-from ..errors import MirrorError, NotFound, NotSupported
+from ..errors import MirrorError, NotFound, NotSupported, OutOfSpace
 from ..replay.objects import ListSnaps
 from ..wire import cls_rbd
 from ..wire.constants import PeerDirection
@@ -102,7 +102,7 @@ _proven = False
 def _snapset_reader(known: Credentials, pool_id: Optional[int]) -> SnapsetReader:
     """A reader that was seen, once in the life of this process, to tell the truth.
 
-    Raise NotSupported when it does not.
+    Raise NotSupported when it does not, or when the primary's pool is too full to find out.
     """
     global _proven
     reader = SnapsetReader.connect(known.entity, known.conffile, known.conf)
@@ -110,6 +110,9 @@ def _snapset_reader(known: Credentials, pool_id: Optional[int]) -> SnapsetReader
         if not _proven and pool_id is not None:
             reader.self_test(pool_id)
             _proven = True
+    except OutOfSpace as error:
+        reader.close()
+        raise NotSupported(str(error)) from None
     except BaseException:
         reader.close()
         raise

@@ -9,7 +9,7 @@ import time
 from typing import Callable, Dict, Optional, Tuple
 
 from ..cluster.pool import Pool, Watch
-from ..errors import Fenced, MirrorError
+from ..errors import Fenced, MirrorError, OutOfSpace
 from ..wire import cls_rbd
 from ..wire.header import MIRRORING
 from ..wire.mirror import SiteStatus
@@ -66,8 +66,11 @@ class StatusBoard:
 
     async def _ensure_watch(self) -> None:
         if self._watch is None:
-            self._watch = await self._pool.watch(
-                MIRRORING, lambda payload: self._news(), self._lost)
+            try:
+                self._watch = await self._pool.watch(
+                    MIRRORING, lambda payload: self._news(), self._lost)
+            except OutOfSpace:
+                return  # a status that does not count as "up" is better than none
             self._news()
 
     def _lost(self) -> None:

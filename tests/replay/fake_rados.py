@@ -320,6 +320,9 @@ class FakePool:
     def close(self) -> None:
         self.closed = True
 
+    async def require_room(self) -> None:
+        """There is always room."""
+
     async def read(self, oid: str, length: int, offset: int = 0) -> Optional[bytes]:
         await self.rados.turn()
         data = self.rados.content(oid, self._snap_id)
