@@ -69,6 +69,8 @@ class Rounds:
     All that is random comes from `rng`.  `data_pool` is needed by layouts that ask for one.
     """
 
+    mode = "snapshot"
+
     def __init__(self, primary: Site, copy: Site, pool: str, name: str, layout: Layout,
                  rng: random.Random, data_pool: Optional[str] = None) -> None:
         self.primary = primary
@@ -88,7 +90,7 @@ class Rounds:
 
     def reversed(self) -> "Rounds":
         """The same image once it was promoted at the copy's site: changed there from now on."""
-        other = Rounds(self.copy, self.primary, self._pool, self.name, self.layout, self.rng)
+        other = type(self)(self.copy, self.primary, self._pool, self.name, self.layout, self.rng)
         other.history = self.history
         other._snapshots = self._snapshots
         return other
@@ -99,7 +101,7 @@ class Rounds:
         self._clusters.clear()
 
     def create(self) -> None:
-        """Create the image, with something in it, and enable mirroring in snapshot mode."""
+        """Create the image, with something in it, and enable mirroring."""
         with self._ioctx(self.primary) as ioctx:
             if self.layout.clone:
                 self._clone(ioctx)
@@ -108,7 +110,7 @@ class Rounds:
                     ioctx, self.name, self.layout.size, order=self.layout.order, old_format=False,
                     features=self.layout.features, **self._striping)
         self.change()
-        self.primary.rbd("mirror", "image", "enable", self.spec, "snapshot")
+        self.primary.rbd("mirror", "image", "enable", self.spec, self.mode)
 
     @property
     def _striping(self) -> Dict[str, Any]:

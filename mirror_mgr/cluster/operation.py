@@ -46,6 +46,11 @@ class Operation:
         self.op.truncate(size)
         return self
 
+    def compare(self, offset: int, data: bytes) -> "Operation":
+        """Let the whole operation fail where the object holds something else."""
+        self.op.cmpext(data, offset)
+        return self
+
     def remove(self) -> "Operation":
         self.op.remove()
         return self

@@ -274,6 +274,13 @@ class Pool:
         return sorted(await asyncio.gather(*(
             self.connection.run(self.ioctx.create_self_managed_snap) for _ in range(count))))
 
+    async def roll_back(self, oid: str, snap_id: int) -> None:
+        """Make the object what it was at a self-managed snapshot; absent, if it was not there."""
+        try:
+            await self.connection.run(self.ioctx.rollback_self_managed_snap, oid, snap_id)
+        except NotFound:
+            pass
+
     async def remove_snap_id(self, snap_id: int) -> None:
         try:
             await self.connection.run_in_background(

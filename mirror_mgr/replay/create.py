@@ -38,17 +38,24 @@ async def create(pool: Pool, source: Image, header: ImageHeader, global_id: str,
     `parent` is what it is to be a clone of here.  Raise AlreadyExists when an image that is no
     copy of this one has the name.
     """
-    copy = Copy(pool, f"{pool.connection.instance_id:x}{secrets.token_hex(6)}")
+    copy = Copy(pool, new_id(pool))
     await pool.call(MIRRORING, cls_rbd.mirror_image_set(copy.id, MirrorImage(
         global_id, MirrorImageState.CREATING, ImageMode.SNAPSHOT)))
     try:
-        await _add_to_directory(pool, name, copy.id)
+        await add_to_directory(pool, name, copy.id)
     except AlreadyExists:
         await _forget(pool, copy.id, global_id)
         raise AlreadyExists(f"image {name!r} exists here and is not a copy of the mirrored image; "
                             "rename or remove it") from None
-    await _create_header(copy, source, header, parent)
+    await create_header(copy, source, header, header.features & ~_NOT_COPIED, parent)
+    await pool.call(copy.header_oid, cls_rbd.set_features(
+        Feature.NON_PRIMARY, Feature.NON_PRIMARY))
     return copy
+
+
+def new_id(pool: Pool) -> str:
+    """An id that no image of the site has."""
+    return f"{pool.connection.instance_id:x}{secrets.token_hex(6)}"
 
 
 async def enable(copy: Copy, global_id: str) -> None:
@@ -62,6 +69,12 @@ async def discard(pool: Pool, image_id: str, global_id: str, name: str) -> None:
 
     It has no snapshot yet, and data is written only after the first.
     """
+    await remove_empty(pool, image_id, name)
+    await _forget(pool, image_id, global_id)
+
+
+async def remove_empty(pool: Pool, image_id: str, name: str) -> None:
+    """Remove all objects of an image that holds no data and has no snapshot."""
     if await pool.read(id_oid(name), 4096) == Encoder().string(image_id).done():
         await pool.remove(id_oid(name))
     try:
@@ -73,10 +86,10 @@ async def discard(pool: Pool, image_id: str, global_id: str, name: str) -> None:
     if left is not None:
         await children.release(pool, image_id, left)
     await pool.remove(header_oid(image_id))
-    await _forget(pool, image_id, global_id)
 
 
-async def _add_to_directory(pool: Pool, name: str, image_id: str) -> None:
+async def add_to_directory(pool: Pool, name: str, image_id: str) -> None:
+    """Give the name to an image; raise AlreadyExists when another has it."""
     await pool.operate(id_oid(name), Operation().create(exclusive=True).call(
         cls_rbd.set_id(image_id)))
     try:
@@ -86,13 +99,17 @@ async def _add_to_directory(pool: Pool, name: str, image_id: str) -> None:
         raise
 
 
-async def _create_header(copy: Copy, source: Image, header: ImageHeader,
-                         parent: Optional[ParentLink]) -> None:
+async def create_header(copy: Copy, source: Image, header: ImageHeader, features: Feature,
+                        parent: Optional[ParentLink] = None) -> None:
+    """Create the header, and the object map if that is among the features.
+
+    Where the data goes is decided here, whatever `features` say of it.
+    """
     pool = copy.pool
     # The first snapshot to be copied may show more of the parent than the image now has room for.
     size = max(header.size, (parent.head_overlap or 0) if parent else 0)
     data_pool_id = _data_pool(pool, source, header)
-    features = header.features & ~_NOT_COPIED
+    features &= ~Feature.DATA_POOL
     prefix = data_prefix(copy.id)
     if data_pool_id is not None:
         features |= Feature.DATA_POOL
@@ -109,8 +126,6 @@ async def _create_header(copy: Copy, source: Image, header: ImageHeader,
     if parent is not None:
         await children.attach(pool, copy.id, parent,
                               bool(header.op_features & OpFeature.CLONE_CHILD))
-    await pool.call(copy.header_oid, cls_rbd.set_features(
-        Feature.NON_PRIMARY, Feature.NON_PRIMARY))
 
 
 def _data_pool(pool: Pool, source: Image, header: ImageHeader) -> Optional[int]:

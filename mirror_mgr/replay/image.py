@@ -56,6 +56,11 @@ class Image:
             flags, size = snapshot.flags, snapshot.size
         if not header.features & Feature.OBJECT_MAP or flags & _INVALID:
             return None
+        return await self.stored_map(header, size, snap_id)
+
+    async def stored_map(self, header: ImageHeader, size: int,
+                         snap_id: Optional[int] = None) -> Optional[ObjectMap]:
+        """The object map that there is for an image of `size` bytes, trusted or not."""
         reply = 65536 + header.object_count(size)
         try:
             return cls_rbd.decode_object_map_load(await self.pool.call(

@@ -57,18 +57,21 @@ async def _features(copy: Copy, header: ImageHeader, state: ImageState) -> bool:
     wanted = state.features & _MUTABLE
     had = header.features & _MUTABLE
     for feature in (Feature.EXCLUSIVE_LOCK, Feature.OBJECT_MAP, Feature.DEEP_FLATTEN):
-        if not (wanted ^ had) & feature:
-            continue
-        on = bool(wanted & feature)
-        mask = feature
-        if feature == Feature.OBJECT_MAP:
-            mask |= Feature.FAST_DIFF
-            if on:
-                await _new_object_maps(copy, header)
-        await copy.pool.call(copy.header_oid, cls_rbd.set_features(mask if on else 0, mask))
-        if feature == Feature.OBJECT_MAP and not on:
-            await _drop_object_maps(copy, header)
+        if (wanted ^ had) & feature:
+            await switch_feature(copy, header, feature, bool(wanted & feature))
     return wanted != had
+
+
+async def switch_feature(copy: Copy, header: ImageHeader, feature: Feature, on: bool) -> None:
+    """Switch one feature of the copy; fast-diff goes with the object map."""
+    mask = feature
+    if feature == Feature.OBJECT_MAP:
+        mask |= Feature.FAST_DIFF
+        if on:
+            await _new_object_maps(copy, header)
+    await copy.pool.call(copy.header_oid, cls_rbd.set_features(mask if on else 0, mask))
+    if feature == Feature.OBJECT_MAP and not on:
+        await _drop_object_maps(copy, header)
 
 
 async def _new_object_maps(copy: Copy, header: ImageHeader) -> None:

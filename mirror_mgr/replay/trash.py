@@ -25,10 +25,12 @@ from ..wire.header import (
     id_oid,
     object_map_oid,
 )
+from ..wire.journal import LOCAL_OWNER
 from ..wire.mirror import MirrorImage
 from ..wire.trash import TrashEntry
 from . import children
 from .image import Copy
+from .journal.store import ImageJournal
 from .scan import mirror
 
 log = logging.getLogger(__name__)
@@ -53,7 +55,8 @@ def delay_seconds(connection: Connection) -> int:
     return int(connection.conf_get("rbd_mirroring_delete_delay") or 0)
 
 
-async def move_to_trash(copy: Copy, name: str, global_id: str, delay_seconds: int) -> None:
+async def move_to_trash(copy: Copy, name: str, global_id: str, delay_seconds: int,
+                        mode: ImageMode = ImageMode.SNAPSHOT) -> None:
     """Put a copy into the trash and end its mirroring.  May be repeated."""
     pool = copy.pool
     now = time.time_ns()
@@ -63,7 +66,7 @@ async def move_to_trash(copy: Copy, name: str, global_id: str, delay_seconds: in
         await pool.call(TRASH, cls_rbd.trash_add(copy.id, entry))
     except AlreadyExists:
         pass
-    await _leave_mirroring(pool, copy.id, name, global_id)
+    await _leave_mirroring(pool, copy.id, name, global_id, mode)
 
 
 @dataclass
@@ -109,7 +112,7 @@ async def _sweep_one(pool: Pool, image_id: str, name: str, image: Optional[Mirro
                      told: Sweep) -> None:
     try:
         if image is not None:
-            await _leave_mirroring(pool, image_id, name, image.global_id)
+            await _leave_mirroring(pool, image_id, name, image.global_id, image.mode)
         await _purge(pool, image_id)
         log.info("image %s (id %s): removed from the trash", name, image_id)
     except Fenced:
@@ -119,9 +122,17 @@ async def _sweep_one(pool: Pool, image_id: str, name: str, image: Optional[Mirro
         log.info("image %s (id %s): stays in the trash: %s", name, image_id, error)
 
 
-async def _leave_mirroring(pool: Pool, image_id: str, name: str, global_id: str) -> None:
+async def _leave_mirroring(pool: Pool, image_id: str, name: str, global_id: str,
+                           mode: ImageMode) -> None:
     await pool.call(MIRRORING, cls_rbd.mirror_image_set(image_id, MirrorImage(
-        global_id, MirrorImageState.DISABLING, ImageMode.SNAPSHOT)))
+        global_id, MirrorImageState.DISABLING, mode)))
+    if mode == ImageMode.JOURNAL:
+        # Should it be taken out of the trash again, it is an image of its own.
+        journal = ImageJournal(pool, image_id)
+        await journal.remove()
+        conf = pool.connection.conf_get
+        await journal.create(int(conf("rbd_journal_order")), int(conf("rbd_journal_splay_width")),
+                             LOCAL_OWNER)
     await pool.remove(id_oid(name))
     try:
         await pool.call(DIRECTORY, cls_rbd.dir_remove_image(name, image_id))
@@ -135,7 +146,7 @@ async def _purge(pool: Pool, image_id: str) -> None:
     try:
         header = await copy.header()
         if header is not None:
-            if not header.features & Feature.NON_PRIMARY:
+            if not header.features & (Feature.NON_PRIMARY | Feature.JOURNALING):
                 raise NotReady("it is no copy any more")
             if any(snapshot.child_count for snapshot in header.snapshots):
                 raise Busy("it has clones")
@@ -147,6 +158,7 @@ async def _purge(pool: Pool, image_id: str) -> None:
                 await copy.remove_snapshot(header, snapshot, merged=True)
             await _remove_data(copy, header)
             await children.release(pool, image_id, header)
+            await ImageJournal(pool, image_id).remove()
             await pool.remove(object_map_oid(image_id))
             await pool.remove(header_oid(image_id))
         await pool.call(TRASH, cls_rbd.trash_remove(image_id))

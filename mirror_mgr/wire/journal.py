@@ -6,8 +6,9 @@ Formats: ``cls/journal/cls_journal_types.h`` (Client, ObjectSetPosition, Tag) an
 
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
-from typing import Mapping, NamedTuple, Optional, Tuple, Union
+from typing import Dict, Mapping, NamedTuple, Optional, Tuple, Union
 
+from ..errors import MalformedData
 from .encoding import Decoder, Encoder
 from .snapshot import Namespace, UserNamespace, decode_namespace, encode_namespace
 
@@ -234,3 +235,81 @@ class Tag:
     @property
     def owner(self) -> str:
         return self.data.mirror_uuid
+
+
+_CLIENT, _TAG = "client_", "tag_"
+
+
+@dataclass(frozen=True)
+class JournalHeader:
+    """All that the omap of a journal's header says; ``tags`` ascend.
+
+    ``splay_width`` data objects make a set; those of sets from ``minimum_set`` on exist, and the
+    primary writes to ``active_set``.  ``pool_id`` -1: the data is in the header's pool.
+    """
+
+    splay_width: int
+    order: int
+    pool_id: int
+    minimum_set: int
+    active_set: int
+    next_tag_tid: int
+    clients: Dict[str, Client] = field(hash=False)
+    tags: Tuple[Tag, ...]
+
+    @classmethod
+    def from_omap(cls, omap: Mapping[str, bytes]) -> "JournalHeader":
+        """Given every key of the omap, return the header; raise MalformedData."""
+        clients = (Client.decode(Decoder(value)) for key, value in omap.items()
+                   if key.startswith(_CLIENT))
+        return cls(
+            splay_width=_value(omap, "splay_width").u8(),
+            order=_value(omap, "order").u8(),
+            pool_id=_value(omap, "pool_id").s64(),
+            minimum_set=_value(omap, "minimum_set").u64(),
+            active_set=_value(omap, "active_set").u64(),
+            next_tag_tid=_value(omap, "next_tag_tid").u64(),
+            clients={client.id: client for client in clients},
+            tags=tuple(Tag.decode(Decoder(omap[key])) for key in sorted(omap)
+                       if key.startswith(_TAG)))
+
+    @property
+    def image(self) -> ImageClientData:
+        """What the journal says of the image itself; raise MalformedData where it says nothing."""
+        client = self.clients.get(IMAGE_CLIENT)
+        data = decode_client_data(client.data) if client is not None else None
+        if not isinstance(data, ImageClientData):
+            raise MalformedData("the journal has no client for the image itself")
+        return data
+
+    @property
+    def image_tags(self) -> Tuple[Tag, ...]:
+        tag_class = self.image.tag_class
+        return tuple(tag for tag in self.tags if tag.tag_class == tag_class)
+
+    @property
+    def last_tag(self) -> Optional[Tag]:
+        tags = self.image_tags
+        return tags[-1] if tags else None
+
+    @property
+    def is_primary(self) -> bool:
+        """Whether the site of the journal owns the image."""
+        last = self.last_tag
+        return last is not None and last.owner == LOCAL_OWNER
+
+    def peer(self, mirror_uuid: str) -> Optional[PeerClientData]:
+        """What the journal says of the copy that a site keeps; raise MalformedData."""
+        client = self.clients.get(mirror_uuid)
+        if client is None:
+            return None
+        data = decode_client_data(client.data)
+        if not isinstance(data, PeerClientData):
+            raise MalformedData(f"the journal's client {mirror_uuid} is no mirror peer")
+        return data
+
+
+def _value(omap: Mapping[str, bytes], key: str) -> Decoder:
+    if key not in omap:
+        raise MalformedData(f"journal header has no '{key}'")
+    return Decoder(omap[key])

@@ -101,6 +101,12 @@ class ImageUpdated:
     global_id: str
 
 
+def encode_image_updated(image_id: str, global_id: str) -> bytes:
+    """Return a notification for ``rbd_mirroring``: mirroring of an image was enabled."""
+    body = Encoder().u32(1).u32(MirrorImageState.ENABLED).string(image_id).string(global_id)
+    return Encoder().struct(1, 1, body).done()
+
+
 def decode_mirroring(data: bytes) -> Union[ModeUpdated, ImageUpdated]:
     """Given a notification on ``rbd_mirroring``, return what changed; raise MalformedData."""
     _, body = Decoder(data).struct(1)

@@ -13,7 +13,7 @@ from ..replay import create, parent, scan, trash, unlink
 from ..replay.image import Copy, Image
 from ..replay.snapshot import Means, SnapshotSync
 from ..wire import cls_rbd
-from ..wire.constants import Feature, MirrorImageState, StatusState
+from ..wire.constants import Feature, ImageMode, MirrorImageState, StatusState
 from ..wire.header import DIRECTORY, ImageHeader, ParentLink
 from ..wire.snapshot import Snapshot
 from ..wire.watch_notify import ImageOp, decode_image
@@ -40,6 +40,7 @@ class Mirrored:
     remote_id: str
     local_id: Optional[str]
     local_state: Optional[MirrorImageState]
+    mode: ImageMode = ImageMode.SNAPSHOT
 
 
 @dataclass

@@ -14,6 +14,7 @@ from typing import (
     Optional,
     Set,
     Tuple,
+    Type,
 )
 
 from ..cluster.connection import Connection
@@ -22,15 +23,17 @@ from ..errors import Fenced, MirrorError, NotFound, NotReady
 from ..replay import trash
 from ..replay.budget import Budget
 from ..replay.image import Copy
+from ..replay.journal.store import ImageJournal
 from ..replay.scan import Link
 from ..replay.snapshot import Means
 from ..wire import cls_rbd
 from ..wire.constants import ImageMode, MirrorImageState, MirrorMode, PeerDirection, StatusState
-from ..wire.header import DIRECTORY, MIRRORING, NAMESPACES
-from ..wire.mirror import MirrorPeer, MirrorPool
+from ..wire.header import DIRECTORY, MIRRORING, NAMESPACES, ImageHeader
+from ..wire.mirror import MirrorImage, MirrorPeer, MirrorPool
 from . import peer as peers
 from . import settings
 from .image import Gates, ImageReplayer, Mirrored
+from .journal_image import JournalImageReplayer
 from .leader import Leader
 from .statuses import StatusBoard
 from .stops import ManualStops
@@ -39,6 +42,10 @@ log = logging.getLogger(__name__)
 
 PING_SECONDS = 30.0
 _RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0)
+
+
+_REPLAYERS: Dict[ImageMode, Type[ImageReplayer]] = {
+    ImageMode.SNAPSHOT: ImageReplayer, ImageMode.JOURNAL: JournalImageReplayer}
 
 
 async def read_mirroring(pool: Pool) -> MirrorPool:
@@ -104,23 +111,31 @@ class NamespaceReplayer:
         for global_id, mirrored in wanted.items():
             if global_id not in self.images:
                 self._start(mirrored)
-        for image_id, global_id in orphaned(local, remote).items():
-            await self._remove_orphan(image_id, global_id)
+        for image_id, image in orphaned(local, remote).items():
+            await self._remove_orphan(image_id, image.global_id, image.mode)
         self._sweep(local)
 
-    async def _remove_orphan(self, image_id: str, global_id: str) -> None:
+    async def _is_copy(self, copy: Copy, header: ImageHeader, mode: ImageMode) -> bool:
+        """Whether an image is nothing but a copy of one of the other site."""
+        if mode == ImageMode.SNAPSHOT:
+            return trash.is_copy_of(header, self._link.remote_uuid)
+        journal = await ImageJournal(copy.pool, copy.id).header()
+        last = journal.last_tag if journal is not None else None
+        return last is not None and last.owner == self._link.remote_uuid
+
+    async def _remove_orphan(self, image_id: str, global_id: str, mode: ImageMode) -> None:
         """The copy of an image that was removed, or is mirrored no more, goes as well."""
         copy = Copy(self._local.fork(), image_id)
         try:
             header = await copy.header()
-            if header is None or not trash.is_copy_of(header, self._link.remote_uuid):
+            if header is None or not await self._is_copy(copy, header, mode):
                 return
             name = cls_rbd.decode_dir_get_name(await self._local.call(
                 DIRECTORY, cls_rbd.dir_get_name(image_id)))
             log.info("image %s (%s): its primary is mirrored no more: into the trash",
                      name, global_id)
             await trash.move_to_trash(copy, name, global_id,
-                                      trash.delay_seconds(self._local.connection))
+                                      trash.delay_seconds(self._local.connection), mode)
         except NotFound as error:
             log.warning("image %s: %s", global_id, error)
         finally:
@@ -148,8 +163,8 @@ class NamespaceReplayer:
                     self._start(running.replayer.as_found)
 
     def _start(self, mirrored: Mirrored) -> None:
-        replayer = ImageReplayer(self._local, self._remote, self._link, self._means, mirrored,
-                                 self._gates, self._publish)
+        replayer = _REPLAYERS[mirrored.mode](self._local, self._remote, self._link, self._means,
+                                             mirrored, self._gates, self._publish)
         stopped = self._stops.is_stopped(mirrored.global_id)
         task = asyncio.ensure_future(replayer.stand_still() if stopped else replayer.run())
         task.add_done_callback(self._ended)
@@ -177,28 +192,30 @@ class NamespaceReplayer:
 
 
 def pair_up(local: MirrorPool, remote: MirrorPool) -> List[Mirrored]:
-    """The snapshot-mode images of the other site, each with what this site has of it."""
+    """The mirrored images of the other site, each with what this site has of it."""
     here = {image.global_id: (image_id, image) for image_id, image in local.images.items()}
     found = []
     for remote_id, image in remote.images.items():
-        if image.mode != ImageMode.SNAPSHOT or image.state != MirrorImageState.ENABLED:
+        if image.state != MirrorImageState.ENABLED:
             continue
         local_id, mine = here.get(image.global_id, (None, None))
-        if mine is not None and (mine.mode != ImageMode.SNAPSHOT or mine.state not in (
+        if mine is not None and (mine.mode != image.mode or mine.state not in (
                 MirrorImageState.ENABLED, MirrorImageState.CREATING)):
             continue
-        found.append(Mirrored(image.global_id, remote_id, local_id, mine.state if mine else None))
+        found.append(Mirrored(image.global_id, remote_id, local_id, mine.state if mine else None,
+                              image.mode))
     return found
 
 
 def _same(running: ImageReplayer, wanted: Mirrored) -> bool:
     """Whether the replayer that runs is for these images; it may just have made the copy."""
-    return (running.mirrored.remote_id == wanted.remote_id
+    return ((running.mirrored.remote_id, running.mirrored.mode)
+            == (wanted.remote_id, wanted.mode)
             and running.copy_id in (None, wanted.local_id))
 
 
-def orphaned(local: MirrorPool, remote: MirrorPool) -> Dict[str, str]:
-    """Copies whose primary is mirrored no more: local image ids with their global ids.
+def orphaned(local: MirrorPool, remote: MirrorPool) -> Dict[str, MirrorImage]:
+    """Copies whose primary is mirrored no more, by their local ids.
 
     None where the other pool's mirroring is off as a whole: that says nothing of its images.
     Those that are being disabled already are not ours to go on with.
@@ -206,9 +223,8 @@ def orphaned(local: MirrorPool, remote: MirrorPool) -> Dict[str, str]:
     if remote.mode == MirrorMode.DISABLED:
         return {}
     known = {image.global_id for image in remote.images.values()}
-    return {image_id: image.global_id for image_id, image in local.images.items()
-            if image.mode == ImageMode.SNAPSHOT and image.global_id not in known
-            and image.state == MirrorImageState.ENABLED}
+    return {image_id: image for image_id, image in local.images.items()
+            if image.global_id not in known and image.state == MirrorImageState.ENABLED}
 
 
 class PoolReplayer:

@@ -6,7 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any, Deque, Dict, Optional, Tuple
 
 from .. import states
+from ..replay.journal.replay import Report
+from ..replay.journal.tags import entries_behind
 from ..wire.constants import StatusState
+from ..wire.journal import IMAGE_CLIENT, ObjectPosition
 
 _RATE_SECONDS = 10.0
 _UNVERIFIED = ("an rbd-mirror daemon wrote to this copy and may have lost discards; "
@@ -150,6 +153,44 @@ def resyncing() -> ImageStatus:
 def failed(reason: str, split_brain: bool = False) -> ImageStatus:
     return ImageStatus(StatusState.ERROR, reason,
                        states.SPLIT_BRAIN if split_brain else states.ERROR, reason)
+
+
+def bootstrapping(step: str, percent: Optional[float] = None) -> ImageStatus:
+    """The first copy of a journal-mode image is made; `step` as the daemon calls it."""
+    text = f"bootstrapping, {step}"
+    if percent is not None:
+        text += f" {int(percent)}%"
+    return ImageStatus(StatusState.SYNCING, text, states.SYNCING)
+
+
+def replaying_journal(report: Report, rates: Tuple[float, float],
+                      copied_ns: Optional[int]) -> ImageStatus:
+    """Of a journal-mode image.  `rates` are entries and bytes a second.
+
+    `copied_ns` is when the primary was as the copy is, by its own clock.
+    """
+    header = report.header
+    own = header.clients.get(IMAGE_CLIENT)
+    primary = own.front if own is not None else None
+    behind = entries_behind(primary, report.position, header.image_tags)
+    entries, size = _rounded(rates[0]), _rounded(rates[1])
+    details: Dict[str, Any] = {
+        "bytes_per_second": size,
+        "entries_behind_primary": behind,
+        "entries_per_second": entries,
+        "non_primary_position": _position(report.position),
+        "primary_position": _position(primary),
+    }
+    if behind and entries:
+        details["seconds_until_synced"] = int(behind / entries)
+    if copied_ns is not None:
+        details["copied_timestamp"] = copied_ns // 10**9
+    standing = states.UP_TO_DATE if report.current else states.SYNCING
+    return ImageStatus(StatusState.REPLAYING, "replaying", standing, "", details)
+
+
+def _position(position: Optional[ObjectPosition]) -> Dict[str, int]:
+    return {} if position is None else dict(position._asdict())
 
 
 def replaying(history: SyncHistory, remote_ns: int, local_ns: Optional[int],

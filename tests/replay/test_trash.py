@@ -27,7 +27,7 @@ class Trash:
     async def call(self, oid, call, reply):
         return b""
 
-    async def leave(self, pool, image_id, name, global_id):
+    async def leave(self, pool, image_id, name, global_id, mode):
         pass
 
     async def purge(self, pool, image_id):

@@ -128,3 +128,35 @@ def test_arguments_that_no_recording_shows() -> None:
 def test_names() -> None:
     assert journal.journal_oid("abc") == "journal.abc"
     assert journal.journal_data_oid(2, "abc", 10) == "journal_data.2.abc.10"
+
+
+def test_a_header_read_whole(recorded, answers, uuid_b) -> None:
+    for moment, entry in recorded("journals").items():
+        omap = {key: bytes.fromhex(value) for key, value in entry["omap"].items()}
+        header = journal.JournalHeader.from_omap(omap)
+        assert (header.splay_width, header.order, header.pool_id) == (4, 24, -1)
+        assert (header.minimum_set, header.active_set) == (0, 0)
+        said = answers[moment]
+        assert header.next_tag_tid == cls_journal.decode_u64(said["get_next_tag_tid"])
+        assert tuple(header.clients.values()) == cls_journal.decode_client_list(
+            said["client_list"])
+        assert header.tags[-1] == cls_journal.decode_tag_list(said["tag_list"])[-1]
+        assert header.last_tag == header.tags[-1]
+        assert header.is_primary == (moment != "demoted")
+        assert header.peer("nobody") is None
+        assert (header.peer(uuid_b) is not None) == (moment in ("replayed", "demoted"))
+
+
+def test_a_header_that_lacks_something(recorded) -> None:
+    omap = {key: bytes.fromhex(value)
+            for key, value in recorded("journals")["demoted"]["omap"].items()}
+    for key in ("splay_width", "order", "pool_id", "minimum_set", "active_set", "next_tag_tid"):
+        with pytest.raises(MalformedData, match=key):
+            journal.JournalHeader.from_omap({k: v for k, v in omap.items() if k != key})
+    del omap["client_"]
+    with pytest.raises(MalformedData, match="no client"):
+        _ = journal.JournalHeader.from_omap(omap).image
+    with pytest.raises(MalformedData, match="no mirror peer"):
+        journal.JournalHeader.from_omap(
+            {**omap, "client_": bytes.fromhex(
+                recorded("journals")["demoted"]["omap"]["client_"])}).peer("")

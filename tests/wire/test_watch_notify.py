@@ -14,6 +14,7 @@ from mirror_mgr.wire.watch_notify import (
     decode_leader,
     decode_mirroring,
     encode_image,
+    encode_image_updated,
     encode_leader,
 )
 
@@ -91,6 +92,7 @@ def test_mirroring(recorded, fails_when_cut) -> None:
     assert enabled.image_id == disabled.image_id == entry["image id"]
     assert enabled.global_id == disabled.global_id
     assert mode == ModeUpdated(MirrorMode.POOL)
+    assert encode_image_updated(enabled.image_id, enabled.global_id) == heard[0]
     for message in heard:
         fails_when_cut(decode_mirroring, message)
 

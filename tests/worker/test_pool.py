@@ -47,10 +47,14 @@ class TestPairs:
         assert pair_up(pool_of(l=mirrored("g", CREATING)), pool_of(r=mirrored("g"))) == [
             Mirrored("g", "r", "l", CREATING)]
 
+    def test_an_image_that_is_mirrored_by_its_journal(self):
+        journaled = mirrored("g", mode=ImageMode.JOURNAL)
+        assert pair_up(pool_of(l=journaled), pool_of(r=journaled)) == [
+            Mirrored("g", "r", "l", MirrorImageState.ENABLED, ImageMode.JOURNAL)]
+
     @pytest.mark.parametrize("image", [
-        mirrored("g", mode=ImageMode.JOURNAL), mirrored("g", DISABLING), mirrored("g", DISABLED),
-        mirrored("g", CREATING)])
-    def test_what_the_other_site_does_not_mirror_by_snapshots(self, image):
+        mirrored("g", DISABLING), mirrored("g", DISABLED), mirrored("g", CREATING)])
+    def test_what_the_other_site_does_not_mirror(self, image):
         assert pair_up(pool_of(), pool_of(r=image)) == []
 
     @pytest.mark.parametrize("image", [
@@ -77,13 +81,16 @@ class TestPairs:
 class TestOrphans:
     def test_a_copy_whose_primary_is_mirrored_no_more(self):
         remote = MirrorPool(mode=MirrorMode.IMAGE, images={"r": mirrored("other")})
-        assert orphaned(pool_of(l=mirrored("g")), remote) == {"l": "g"}
+        assert orphaned(pool_of(l=mirrored("g")), remote) == {"l": mirrored("g")}
+
+    def test_a_copy_in_journal_mode(self):
+        image = mirrored("g", mode=ImageMode.JOURNAL)
+        assert orphaned(pool_of(l=image), MirrorPool(mode=MirrorMode.IMAGE)) == {"l": image}
 
     def test_not_where_the_other_pool_is_not_mirrored_at_all(self):
         assert orphaned(pool_of(l=mirrored("g")), MirrorPool()) == {}
 
-    @pytest.mark.parametrize("image", [
-        mirrored("g", mode=ImageMode.JOURNAL), mirrored("g", DISABLING), mirrored("g", DISABLED)])
+    @pytest.mark.parametrize("image", [mirrored("g", DISABLING), mirrored("g", DISABLED)])
     def test_not_what_is_something_else_here(self, image):
         assert orphaned(pool_of(l=image), MirrorPool(mode=MirrorMode.IMAGE)) == {}
 

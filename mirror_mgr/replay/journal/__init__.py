@@ -1,0 +1,1 @@
+"""Replay of images that are mirrored by their journal."""

@@ -1,0 +1,285 @@
+"""Makes the copy of an image that is mirrored by its journal, and its first content.
+
+The content is that of a snapshot made for this, the sync point.  The copy's place in the primary's
+journal is from before it: what the journal then says once more does no harm.
+"""
+
+import asyncio
+import uuid
+from dataclasses import replace
+from typing import Dict, List, Optional, Tuple
+
+import rbd
+
+from ...cluster.pool import Pool
+from ...errors import AlreadyExists, NotFound, NotReady, NotSupported
+from ...wire import cls_rbd
+from ...wire.constants import Feature, ImageMode, MirrorImageState, Protection
+from ...wire.header import MIRRORING, ImageHeader
+from ...wire.journal import PeerClientData, PeerState, SyncPoint
+from ...wire.mirror import MirrorImage
+from ...wire.object_map import ObjectMap, merged, numbers
+from ...wire.snapshot import Snapshot, UserNamespace
+from ...wire.watch_notify import encode_image_updated
+from .. import create
+from ..hold import Hold
+from ..image import Copy, Image
+from ..maps import Segment, head_after, head_before, local_maps, touched_by
+from ..objects import ObjectCopier, Progress, Source, Statistics, copy_all
+from ..scan import Link
+from ..snapshot import Means
+from .store import ImageJournal
+
+_NOT_COPIED = Feature.OPERATIONS | Feature.MIGRATING | Feature.NON_PRIMARY
+_PROGRESS_SECONDS = 2.0
+
+
+async def create_copy(pool: Pool, source: Image, header: ImageHeader, journal: ImageJournal,
+                      global_id: str, name: str, link: Link) -> Copy:
+    """Create the copy, empty, owned by the other site; return it.
+
+    Its entry in the list of mirrored images comes last: what a try before this one left is found by
+    the id that the primary's journal has, and removed.  Raise AlreadyExists when an image that is
+    no copy of this one has the name.
+    """
+    if header.parent is not None:
+        raise NotSupported(f"image {name!r}: clones are not mirrored in journal mode yet; "
+                           "flatten it at the primary site")
+    await _clear_away(pool, journal, name, link)
+    copy = Copy(pool, create.new_id(pool))
+    await journal.register(link.local_uuid, PeerClientData(copy.id, PeerState.SYNCING))
+    try:
+        await create.add_to_directory(pool, name, copy.id)
+    except AlreadyExists:
+        raise AlreadyExists(f"image {name!r} exists here and is not a copy of the mirrored image; "
+                            "rename or remove it") from None
+    await create.create_header(copy, source, header, header.features & ~_NOT_COPIED)
+    if header.metadata:
+        await pool.call(copy.header_oid, cls_rbd.metadata_set(header.metadata))
+    conf = pool.connection.conf_get
+    await ImageJournal(pool, copy.id).create(
+        int(conf("rbd_journal_order")), int(conf("rbd_journal_splay_width")), link.remote_uuid)
+    await pool.call(MIRRORING, cls_rbd.mirror_image_set(copy.id, MirrorImage(
+        global_id, MirrorImageState.ENABLED, ImageMode.JOURNAL)))
+    # The other site is to register in the copy's journal before the copy may ever be promoted.
+    await pool.notify(MIRRORING, encode_image_updated(copy.id, global_id))
+    return copy
+
+
+async def _clear_away(pool: Pool, journal: ImageJournal, name: str, link: Link) -> None:
+    header = await journal.header()
+    known = header.peer(link.local_uuid) if header is not None else None
+    if known is not None and known.image_id:
+        try:
+            await pool.call(MIRRORING, cls_rbd.mirror_image_get(known.image_id))
+        except NotFound:
+            await ImageJournal(pool, known.image_id).remove()
+            await create.remove_empty(pool, known.image_id, name)
+    await journal.unregister(link.local_uuid)
+
+
+class FirstSync:
+    """Gives a new copy its first content.  `data` is what the primary's journal has of us.
+
+    `fresh`: nobody wrote to the copy yet.
+    """
+
+    def __init__(self, copy: Copy, source: Image, journal: ImageJournal, data: PeerClientData,
+                 link: Link, means: Means, hold: Hold,
+                 fresh: bool) -> None:
+        self.progress: Optional[Progress] = None
+        self.statistics = Statistics()
+        self._copy = copy
+        self._source = source
+        self._journal = journal
+        self._data = data
+        self._link = link
+        self._means = means
+        self._hold = hold
+        self._fresh = fresh
+
+    async def run(self) -> None:
+        """May be repeated after a failure at any point; finished objects are not copied again."""
+        remote, point = await self._sync_point()
+        local = await self._local_header()
+        pairs = await self._make_snapshots(local, remote, point)
+        await self._note(snap_seqs=dict(pairs))
+        await self._copy_content(remote, pairs)
+        await self._remove_snapshot(point.name)
+        await self._note(sync_points=(), state=PeerState.REPLAYING)
+
+    # --- the sync point -------------------------------------------------------------------------
+
+    async def _sync_point(self) -> Tuple[ImageHeader, Snapshot]:
+        """The snapshot to copy from, made unless a try before this one did so."""
+        for point in self._data.sync_points[1:]:
+            await self._remove_snapshot(point.snap_name)
+        await self._note(sync_points=self._data.sync_points[:1])
+        for point in self._data.sync_points:
+            remote = await self._remote_header()
+            found = _named(remote, point.snap_name)
+            if found is not None:
+                return remote, found
+        name = f".rbd-mirror.{self._link.local_uuid}.{uuid.uuid4()}"
+        await self._note(sync_points=(SyncPoint(name),), sync_object_count=0)
+        await self._source.pool.connection.run(
+            _create_snapshot, self._source.pool, self._source.id, name)
+        remote = await self._remote_header()
+        found = _named(remote, name)
+        if found is None:
+            raise NotReady("the sync point was removed at the primary")
+        return remote, found
+
+    async def _remove_snapshot(self, name: str) -> None:
+        try:
+            await self._source.pool.connection.run(
+                _remove_snapshot, self._source.pool, self._source.id, name)
+        except NotFound:
+            pass
+
+    async def _local_header(self) -> ImageHeader:
+        header = await self._copy.header()
+        if header is None:
+            raise NotReady("the copy was removed while it was being made")
+        return header
+
+    async def _remote_header(self) -> ImageHeader:
+        header = await self._source.header()
+        if header is None:
+            raise NotReady("the primary was removed while it was being copied")
+        return header
+
+    async def _note(self, **changes: object) -> None:
+        data = self._data.replaced(**changes)
+        if data != self._data or data.snap_seqs != self._data.snap_seqs:
+            await self._journal.update(self._link.local_uuid, data)
+            self._data = data
+
+    # --- snapshots ------------------------------------------------------------------------------
+
+    async def _make_snapshots(self, local: ImageHeader, remote: ImageHeader,
+                              point: Snapshot) -> List[Tuple[int, int]]:
+        """Make the primary's snapshots here; return ids of theirs with those of ours.
+
+        Those that the primary has no longer are of a sync point that is gone.
+        """
+        wanted = [s for s in remote.user_snapshots if s.id <= point.id]
+        by_name = {s.name: s.id for s in local.user_snapshots}
+        for snapshot in reversed(local.user_snapshots):
+            if snapshot.name not in {s.name for s in wanted}:
+                await self._copy.remove_snapshot(local, snapshot)
+        missing = [s for s in wanted if s.name not in by_name]
+        ids = await self._copy.data_pool(local).new_snap_ids(len(missing))
+        for snapshot, snap_id in zip(missing, ids):
+            await self._copy.set_size(snapshot.size)
+            await self._copy.add_snapshot(snapshot.name, snap_id, UserNamespace())
+            if snapshot.protection == Protection.PROTECTED:
+                await self._copy.protect(snap_id, Protection.PROTECTED)
+            by_name[snapshot.name] = snap_id
+        await self._copy.set_size(point.size)
+        return [(s.id, by_name[s.name]) for s in wanted]
+
+    # --- content --------------------------------------------------------------------------------
+
+    @property
+    def _first(self) -> int:
+        """The first object that is not known to be copied whole."""
+        points = self._data.sync_points
+        noted = points[0].object_number if points else None
+        return 0 if noted is None else noted + 1
+
+    async def _copy_content(self, remote: ImageHeader, pairs: List[Tuple[int, int]]) -> None:
+        local = await self._local_header()
+        segments = await self._segments(local, remote, pairs)
+        touched = merged(segment.touched for segment in segments)
+        first = min(self._first, len(touched))
+        has_maps = bool(local.features & Feature.OBJECT_MAP)
+        if has_maps:
+            await self._copy.save_map(head_before(ObjectMap(), segments))
+        await self._note(sync_object_count=len(touched))
+        copier = self._copier(local, remote, segments)
+        try:
+            await self._copy_objects(copier, bytes(first) + touched[first:])
+        finally:
+            copier.close()
+        if has_maps:
+            await self._save_maps(local, segments, copier, first)
+        await self._copy.notify()
+
+    def _copier(self, local: ImageHeader, remote: ImageHeader, segments: List[Segment]
+                ) -> ObjectCopier:
+        pool = self._source.data_pool(remote)
+        source = Source(pool, remote, self._means.list_snaps(pool.pool_id, pool.namespace))
+        return ObjectCopier(
+            source, self._copy.data_pool(local), local, 0, segments, local.snap_ids,
+            self._means.budget, self._hold.check, fresh=self._fresh, compare=not self._fresh)
+
+    async def _segments(self, local: ImageHeader, remote: ImageHeader,
+                        pairs: List[Tuple[int, int]]) -> List[Segment]:
+        maps: Dict[int, Optional[ObjectMap]] = {}
+        for theirs, _ in pairs:
+            maps[theirs] = await self._source.load_map(remote, theirs)
+        segments: List[Segment] = []
+        previous: Optional[ObjectMap] = ObjectMap()
+        count = remote.max_object_count
+        for theirs, ours in pairs:
+            snapshot = remote.snapshot(theirs)
+            assert snapshot is not None
+            segments.append(Segment(
+                theirs, ours, snapshot.size, remote.object_count(snapshot.size),
+                touched_by(previous, [maps[theirs]], count), maps[theirs]))
+            previous = maps[theirs]
+        return segments
+
+    async def _copy_objects(self, copier: ObjectCopier, touched: bytes) -> None:
+        self.progress, self.statistics = Progress(touched.count(1)), copier.statistics
+        copying = asyncio.ensure_future(copy_all(copier, numbers(touched), self.progress))
+        lost = asyncio.ensure_future(self._hold.lost.wait())
+        recording = asyncio.ensure_future(self._record(self.progress))
+        try:
+            await asyncio.wait({copying, lost, recording}, return_when=asyncio.FIRST_COMPLETED)
+            if recording.done():
+                recording.result()
+            if not copying.done():
+                self._hold.check()
+        finally:
+            for task in (copying, lost, recording):
+                task.cancel()
+            results = await asyncio.gather(copying, lost, recording, return_exceptions=True)
+        if isinstance(results[0], BaseException):
+            raise results[0]
+
+    async def _record(self, progress: Progress) -> None:
+        """Note now and then the last object up to which all are copied."""
+        while True:
+            await asyncio.sleep(_PROGRESS_SECONDS)
+            last = progress.contiguous - 1
+            if last >= self._first:
+                [point] = self._data.sync_points
+                await self._note(sync_points=(replace(point, object_number=last),))
+
+    async def _save_maps(self, local: ImageHeader, segments: List[Segment], copier: ObjectCopier,
+                         first: int) -> None:
+        """What was copied before this try was not looked at again, and counts as existing."""
+        seen = {index: b"\1" * min(first, len(cells)) + bytes(cells[first:])
+                for index, cells in copier.seen.items()}
+        fast_diff = bool(local.features & Feature.FAST_DIFF)
+        maps = local_maps(ObjectMap(), segments, fast_diff, seen=seen)
+        for one, segment in zip(maps, segments):
+            await self._copy.save_map(one, segment.local_snap)
+        await self._copy.save_map(head_after(maps[-1], fast_diff))
+
+
+def _named(header: ImageHeader, name: str) -> Optional[Snapshot]:
+    return next((s for s in header.user_snapshots if s.name == name), None)
+
+
+def _create_snapshot(pool: Pool, image_id: str, name: str) -> None:
+    """Blocking; the client that holds the image's lock makes it."""
+    with rbd.Image(pool.ioctx, image_id=image_id) as image:
+        image.create_snap(name)
+
+
+def _remove_snapshot(pool: Pool, image_id: str, name: str) -> None:
+    with rbd.Image(pool.ioctx, image_id=image_id) as image:
+        image.remove_snap(name)

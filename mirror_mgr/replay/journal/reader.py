@@ -1,0 +1,130 @@
+"""Reads a journal that is being written to, and misses nothing of it."""
+
+import asyncio
+import time
+from typing import Optional
+
+from ...cluster.pool import Pool
+from ...errors import NotFound
+from ...wire.journal import JournalHeader, Positions
+from ...wire.journal_entry import Crc
+from .order import Order
+from .store import ImageJournal
+
+_SMALLEST_READ = 64 << 10
+_LARGEST_READ = 1 << 20
+# A change of the header is notified; should that get lost, it is found after as many seconds.
+_LOOK_SECONDS = 5.0
+
+
+class Reader:
+    """Feeds an :class:`~.order.Order`, from which the entries are taken.
+
+    `header` is the journal's as it was read last, `positions` where the reading begins.
+    """
+
+    def __init__(self, journal: ImageJournal, header: JournalHeader, positions: Positions,
+                 crc: Crc) -> None:
+        self.header = header
+        self.order = Order(header.splay_width, header.minimum_set, positions, crc)
+        self._journal = journal
+        self._pool: Pool = journal.data_pool(header)
+        self._chunk = _SMALLEST_READ
+        self._busy = True
+        self._news = True
+        self._looked = time.monotonic()
+
+    def notified(self) -> None:
+        """The journal's header was changed."""
+        self._news = True
+
+    async def more(self) -> bool:
+        """Read on; False when there is nothing new by now.
+
+        Raise MalformedData for a journal that is damaged.
+        """
+        waiting = self.order.waiting
+        indexes = range(self.order.width) if self._busy else (waiting,)
+        found = await asyncio.gather(*(self._read_on(index) for index in indexes))
+        self._busy = any(found)
+        if self._has_next() or self._busy:
+            return True
+        if not await self._look():
+            return False
+        return await self._read_new_tag()
+
+    async def refresh(self) -> JournalHeader:
+        """Read the journal's header again."""
+        header = await self._journal.header()
+        if header is None:
+            raise NotFound(f"{self._journal.oid}: the journal is gone")
+        self._looked = time.monotonic()
+        self.header = header
+        return header
+
+    def _has_next(self) -> bool:
+        entry = self.order.front(self.order.waiting)
+        return entry is not None and entry.tag_tid == self.order.tag
+
+    async def _look(self) -> bool:
+        """Whether there may be news elsewhere than where the next entry is to be.
+
+        A tag ends without a word, so where the last entries were is no hint.
+        """
+        if not (self._news or self._begins()
+                or time.monotonic() - self._looked > _LOOK_SECONDS):
+            return False
+        self._news = False
+        await self.refresh()
+        return True
+
+    def _begins(self) -> bool:
+        front = self.order.front(self.order.waiting)
+        return front is not None or self.order.begins_tag() is not None
+
+    async def _read_new_tag(self) -> bool:
+        """With a header read just now: objects that ended, and a tag that began."""
+        waiting = self.order.waiting
+        await self._read_on(0)
+        tag = self.order.begins_tag()
+        # The last entry of the old tag may have come between the two reads.
+        await self._read_on(waiting)
+        if self._has_next():
+            return True
+        if tag is None:
+            return False
+        self.order.begin(tag)
+        return True
+
+    async def _read_on(self, index: int) -> bool:
+        """Read a splay offset until it has an entry to offer, or no more is there for now.
+
+        An object may be left for the next only when a newer set was being written to before the
+        read that found its end.
+        """
+        stream = self.order.streams[index]
+        if self.order.front(index) is not None:
+            return stream.buffered < self._chunk // 2 and await self._read(index)
+        progress = False
+        while self.order.front(index) is None:
+            active = self.header.active_set
+            if await self._read(index):
+                progress = True
+            elif self.order.set_of(index) >= active:
+                break
+            else:
+                stream.leave(self.order.width)
+                progress = True
+        return progress
+
+    async def _read(self, index: int) -> bool:
+        stream = self.order.streams[index]
+        number, chunk = stream.number, self._chunk
+        data: Optional[bytes] = await self._pool.read(
+            self._journal.data_oid(number), chunk, stream.read_to)
+        if not data:
+            return False
+        stream.feed(data)
+        full = len(data) == chunk
+        self._chunk = min(2 * chunk, _LARGEST_READ) if full else _SMALLEST_READ
+        return True

@@ -1,0 +1,381 @@
+"""Follows the primary's journal: takes entry by entry, and makes the copy what they say."""
+
+import asyncio
+import time
+from collections import deque
+from dataclasses import dataclass
+from typing import Callable, Deque, Dict, Optional, Tuple
+
+from ...errors import MirrorError, NotReady
+from ...wire import journal_event as events
+from ...wire.journal import (
+    ORPHAN,
+    ClientState,
+    JournalHeader,
+    ObjectPosition,
+    Positions,
+    Tag,
+)
+from ...wire.journal_entry import Crc
+from ..budget import Budget
+from ..hold import Hold
+from ..image import Copy
+from ..scan import Link
+from .operations import Operations
+from .order import Placed
+from .pending import Pending
+from .reader import Reader
+from .store import ImageJournal
+from .tags import translated
+from .target import Target
+from .window import Window, parts
+
+# Between two looks for news, in seconds: a tenth of the time that nothing came, within these.
+_SHORTEST_PAUSE = 0.02
+_LONGEST_PAUSE = 1.0
+# A position is noted so often under load, and when nothing came for so long.
+_COMMIT_SECONDS = 1.0
+_IDLE_SECONDS = 0.2
+_EVENTS_AT_ONCE = 256
+_RATE_SECONDS = 30.0
+_NS = 10**9
+
+
+class Rate:
+    """Entries and bytes a second, over the last half minute."""
+
+    def __init__(self) -> None:
+        self._counted: Deque[Tuple[float, int, int]] = deque()
+
+    def add(self, now: float, entries: int, size: int) -> None:
+        self._counted.append((now, entries, size))
+
+    def a_second(self, now: float) -> Tuple[float, float]:
+        """Entries, bytes."""
+        while self._counted and self._counted[0][0] < now - _RATE_SECONDS:
+            self._counted.popleft()
+        return (sum(one[1] for one in self._counted) / _RATE_SECONDS,
+                sum(one[2] for one in self._counted) / _RATE_SECONDS)
+
+
+@dataclass
+class Report:
+    """How a replay does; read by the status.
+
+    `header` is the primary's journal as it was read last.  `time_ns` is when, by the primary's
+    clock, the last entry was written that the copy has; `current`: there was none after it.
+    """
+
+    header: JournalHeader
+    position: Optional[ObjectPosition] = None
+    time_ns: int = 0
+    current: bool = False
+    bytes: int = 0
+
+
+class JournalReplay:
+    """Of one image, from the position that its client has in the primary's journal.
+
+    `check` raises when there is a reason to stop that lies outside, as a promotion of the copy.
+    `delay_seconds`: how old an entry must be before it is replayed.
+    """
+
+    def __init__(self, copy: Copy, name: str, local: ImageJournal, remote: ImageJournal,
+                 header: JournalHeader, last_tag: Tag, link: Link, hold: Hold, budget: Budget,
+                 crc: Crc, check: Callable[[], None], delay_seconds: int = 0) -> None:
+        client = header.clients[link.local_uuid]
+        self.report = Report(header, client.front)
+        self.rate = Rate()
+        self.reader = Reader(remote, header, client.positions, crc)
+        self._local = local
+        self._remote = remote
+        self._link = link
+        self._last_tag = last_tag
+        self._hold = hold
+        self._check_outside = check
+        self._delay_ns = delay_seconds * _NS
+        self._target = Target(copy, hold, budget)
+        self._operations = Operations(self._target, name)
+        self._pending = Pending()
+        self._window: Optional[Window] = None
+        self._writing: Optional["asyncio.Task[None]"] = None
+        self._written_positions: Optional[Dict[int, ObjectPosition]] = None
+        self._written_time_ns = 0
+        self._tag: Optional[int] = None
+        self._demoted = False
+        self._ended = False
+        self._stale_orphan = False
+        # The last entry taken of each splay offset; those up to which all is durable; those noted.
+        self._taken = {p.object_number % header.splay_width: p for p in client.positions}
+        self._durable = dict(self._taken)
+        self._noted = dict(self._taken)
+        self._noted_at = 0.0
+        self._came_at = time.monotonic()
+        self._time_ns = 0
+
+    @property
+    def name(self) -> str:
+        return self._operations.name
+
+    async def caught_up(self) -> None:
+        """Wait until all is replayed that is there now, or the replay ends."""
+        self.report.current = False
+        while not self.report.current and not self._ended:
+            await asyncio.sleep(_SHORTEST_PAUSE)
+
+    async def run(self) -> None:
+        """Return once a demotion of the primary was replayed; else until cancelled.
+
+        Raise NotReady when another client needs the copy, MalformedData for a damaged journal.
+        """
+        await self._target.open()
+        self._new_window()
+        try:
+            while not self._demoted:
+                self._check()
+                found = self._fill()
+                if found is not None:
+                    await self._handle(*found)
+                elif self._window is not None and self._window.full:
+                    await self._submit()
+                else:
+                    await self._wait_for_more()
+            await self._commit()
+        finally:
+            await self._end()
+
+    async def _end(self) -> None:
+        self._ended = True
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            await asyncio.gather(writing, return_exceptions=True)
+            if not writing.cancelled() and writing.exception() is None:
+                self._done(self._written_positions)
+        try:
+            await self._commit()
+        except MirrorError:
+            pass  # what is not noted is replayed once more
+        self._target.close()
+
+    def _check(self) -> None:
+        self._hold.check()
+        self._check_outside()
+        client = self.reader.header.clients.get(self._link.local_uuid)
+        if client is None:
+            raise NotReady("the primary's journal does not know this site any more")
+        if client.state == ClientState.DISCONNECTED:
+            raise NotReady("the primary has disconnected this site from its journal")
+
+    # --- taking entries -------------------------------------------------------------------------
+
+    def _fill(self) -> Optional[Tuple[Placed, events.Event]]:
+        """Collect data events; return what is something else, or has to wait, when it comes."""
+        window, take = self._window, self.reader.order.take
+        assert window is not None
+        entries = size = 0
+        try:
+            for _ in range(_EVENTS_AT_ONCE):
+                if window.full:
+                    return None
+                placed = take()
+                if placed is None:
+                    return None
+                entry = placed.entry
+                event, self._time_ns = events.decode(entry.data)
+                if entry.tag_tid != self._tag or self._delay_ns or not _collect(window, event):
+                    return placed, event
+                self._note_taken(placed)
+                entries += 1
+                size += len(entry.data)
+            return None
+        finally:
+            if entries:
+                self._came(entries, size)
+
+    def _came(self, entries: int, size: int) -> None:
+        self._came_at = time.monotonic()
+        self.rate.add(self._came_at, entries, size)
+        self.report.bytes += size
+        self.report.current = False
+
+    def _note_taken(self, placed: Placed) -> None:
+        self._taken[placed.object_number % self.reader.order.width] = placed.position
+
+    async def _handle(self, placed: Placed, event: events.Event) -> None:
+        self._came(1, len(placed.entry.data))
+        if placed.entry.tag_tid != self._tag:
+            await self._enter_tag(placed.entry.tag_tid)
+        await self._wait_until_old()
+        assert self._window is not None
+        if _collect(self._window, event):
+            self._note_taken(placed)
+            return
+        if isinstance(event, events.Discard):
+            await self._discard(event)
+        elif isinstance(event, events.CompareAndWrite):
+            await self._compare_and_write(event)
+        elif isinstance(event, events.Flush):
+            self._note_taken(placed)
+            if self._window.events:
+                await self._submit()
+            return
+        else:
+            await self._drain()
+            await self._operate(event)
+        self._note_taken(placed)
+        self._written_time_ns = self._time_ns
+        self._done(None if self._pending else dict(self._taken))
+
+    async def _operate(self, event: events.Event) -> None:
+        due: Optional[events.Operation] = None
+        if isinstance(event, events.OpFinish):
+            due = self._pending.finish(event)
+        elif isinstance(event, events.DemotePromote):
+            self._demoted = self._last_tag.owner == ORPHAN and not self._stale_orphan
+        elif isinstance(event, events.OPERATIONS):
+            due = self._pending.begin(event)
+        if due is not None:
+            await self._perform(due)
+
+    async def _perform(self, operation: events.Operation) -> None:
+        await self._operations.perform(operation)
+        self._new_window()
+
+    async def _discard(self, event: events.Discard) -> None:
+        """One that is too long for one window."""
+        for part in parts(event, self._target.striping):
+            assert self._window is not None
+            self._window.discard(part)
+            await self._submit()
+        await self._drain()
+
+    async def _compare_and_write(self, event: events.CompareAndWrite) -> None:
+        await self._drain()
+        assert self._window is not None
+        extents = self._window.extents(event)
+        for extent in extents:
+            self._window.exists(extent.number)
+        await self._drain()
+        await self._target.compare_and_write(extents, event)
+
+    async def _enter_tag(self, tid: int) -> None:
+        """Another owner goes on: what the one before left is ended, and our journal told of it."""
+        await self._drain()
+        for operation in self._pending.end_all():
+            await self._perform(operation)
+        header = self.reader.header
+        tag = next((tag for tag in header.tags if tag.tid == tid), None)
+        if tag is None:
+            header = await self.reader.refresh()
+            tag = next((tag for tag in header.tags if tag.tid == tid), None)
+        if tag is None:
+            raise NotReady(f"tag {tid} of the primary's journal is not there")
+        data = translated(tag.data, self._link.local_uuid, self._link.remote_uuid)
+        before = self._last_tag.data
+        # The copy's own demotion, which was replayed at the other site: nobody is to stop for it.
+        self._stale_orphan = (data.mirror_uuid == ORPHAN and before.mirror_uuid == ORPHAN
+                              and before.predecessor.mirror_uuid == "")
+        if data != before and not self._stale_orphan:
+            self._last_tag = await self._local.allocate(data, self._last_tag.tag_class)
+        self._tag = tid
+
+    async def _wait_until_old(self) -> None:
+        """Where a delay is wanted: until the entry just read is as old as that."""
+        while self._delay_ns and self._time_ns + self._delay_ns > time.time_ns():
+            await self._drain()
+            await self._commit()
+            left = (self._time_ns + self._delay_ns - time.time_ns()) / _NS
+            await asyncio.sleep(max(0.0, min(left, _LONGEST_PAUSE)))
+            self._check()
+
+    async def _wait_for_more(self) -> None:
+        """All that was read is taken: write it, and look for more."""
+        assert self._window is not None
+        if self._window.events and (self._writing is None or self._writing.done()):
+            await self._submit()
+        await self._commit_if_due()
+        if await self.reader.more():
+            return
+        if self._writing is not None:
+            await self._settle()
+            return
+        if self._window.events:
+            return
+        idle = time.monotonic() - self._came_at
+        if idle > _IDLE_SECONDS:
+            await self._commit()
+            self.report.current = True
+            self.report.header = self.reader.header
+        await asyncio.sleep(max(_SHORTEST_PAUSE, min(idle / 10, _LONGEST_PAUSE)))
+
+    # --- writing --------------------------------------------------------------------------------
+
+    def _new_window(self) -> None:
+        self._window = self._target.window()
+
+    async def _submit(self) -> None:
+        """Have the window written while the next one is collected."""
+        await self._settle()
+        assert self._window is not None
+        self._check()
+        self._written_positions = None if self._pending else dict(self._taken)
+        self._written_time_ns = self._time_ns
+        self._writing = self._target.begin(self._window)
+        self._new_window()
+        await self._commit_if_due()
+
+    async def _settle(self) -> None:
+        """Wait for the window that is being written."""
+        writing = self._writing
+        if writing is not None:
+            await asyncio.shield(writing)
+            self._writing = None
+            self._done(self._written_positions)
+
+    async def _drain(self) -> None:
+        """Have all written that was collected."""
+        await self._settle()
+        assert self._window is not None
+        if self._window.objects:
+            await self._submit()
+            await self._settle()
+
+    def _done(self, positions: Optional[Dict[int, ObjectPosition]]) -> None:
+        """All up to these positions is durable; None: it is, but must not be noted yet."""
+        self.report.time_ns = self._written_time_ns
+        if positions is not None:
+            self._durable = positions
+
+    # --- the position ---------------------------------------------------------------------------
+
+    async def _commit_if_due(self) -> None:
+        if time.monotonic() - self._noted_at > _COMMIT_SECONDS:
+            await self._commit()
+
+    async def _commit(self) -> None:
+        if self._durable == self._noted:
+            return
+        positions = in_order(self._durable)
+        await self._remote.commit(self._link.local_uuid, positions)
+        self._noted = dict(self._durable)
+        self._noted_at = time.monotonic()
+        self.report.position = positions[0]
+
+
+def in_order(positions: Dict[int, ObjectPosition]) -> Positions:
+    """The newest entry first, as a client's positions are kept."""
+    return tuple(sorted(positions.values(), key=lambda p: (p.tag_tid, p.entry_tid), reverse=True))
+
+
+
+def _collect(window: Window, event: events.Event) -> bool:
+    """Put a data event into the window, if it is one that can be."""
+    if isinstance(event, events.Write):
+        window.write(event)
+    elif isinstance(event, events.WriteSame):
+        window.write_same(event)
+    elif isinstance(event, events.Discard) and window.takes(event):
+        window.discard(event)
+    else:
+        return False
+    return True

@@ -1,0 +1,82 @@
+"""Who owned an image when, by the tags of the journals of both sites.  Pure."""
+
+from typing import Optional, Sequence
+
+from ...wire.journal import (
+    LOCAL_OWNER,
+    ORPHAN,
+    ObjectPosition,
+    Predecessor,
+    Tag,
+    TagData,
+)
+
+
+def translated(data: TagData, local_uuid: str, remote_uuid: str) -> TagData:
+    """A tag of the other site's journal as ours says it."""
+    before = data.predecessor
+    return TagData(_translated(data.mirror_uuid, local_uuid, remote_uuid), Predecessor(
+        _translated(before.mirror_uuid, local_uuid, remote_uuid),
+        before.valid, before.tag_tid, before.entry_tid))
+
+
+def _translated(owner: str, local_uuid: str, remote_uuid: str) -> str:
+    return {LOCAL_OWNER: remote_uuid, local_uuid: LOCAL_OWNER}.get(owner, owner)
+
+
+def is_linked(last: Tag, remote: Sequence[Tag], local_uuid: str, remote_uuid: str) -> bool:
+    """Whether the copy is a past state of the primary; if not, both sites wrote (split-brain).
+
+    `last` is the last tag of our journal, `remote` are those of the primary's, ascending.
+    """
+    known = last.data.predecessor
+    considered = False
+    demoted: Optional[int] = None
+    reconnected = False
+    for tag in remote:
+        if known.valid and known.mirror_uuid == remote_uuid and tag.tid < known.tag_tid:
+            continue
+        considered = True
+        if last.owner != ORPHAN:
+            continue
+        before = tag.data.predecessor
+        if tag.owner == ORPHAN and _is_same_demotion(known, before, local_uuid, remote_uuid):
+            demoted = tag.tid
+        elif (tag.owner == LOCAL_OWNER and demoted is not None and before.valid
+              and before.mirror_uuid == ORPHAN and before.tag_tid == demoted):
+            reconnected = True
+        else:
+            demoted = None
+    return reconnected or (considered and last.owner == remote_uuid)
+
+
+def _is_same_demotion(ours: Predecessor, theirs: Predecessor, local_uuid: str,
+                      remote_uuid: str) -> bool:
+    """Whether an orphan tag of theirs tells of the demotion that ours tells of."""
+    if not theirs.valid or theirs.tag_tid != ours.tag_tid:
+        return False
+    return ((theirs.mirror_uuid == local_uuid and ours.mirror_uuid == LOCAL_OWNER)
+            or (theirs.mirror_uuid == LOCAL_OWNER and ours.mirror_uuid == remote_uuid))
+
+
+def entries_behind(primary: Optional[ObjectPosition], mine: Optional[ObjectPosition],
+                   tags: Sequence[Tag]) -> int:
+    """How many entries the primary has committed that we have not.
+
+    `tags` are those of the primary's journal; the last entry of a tag is its successor's
+    predecessor.
+    """
+    if primary is None or mine is None or primary.tag_tid < mine.tag_tid:
+        return 0
+    by_tid = {tag.tid: tag for tag in tags}
+    behind, tag_tid, entry_tid = 0, primary.tag_tid, primary.entry_tid
+    while tag_tid > mine.tag_tid:
+        behind += entry_tid
+        tag = by_tid.get(tag_tid)
+        before = tag.data.predecessor if tag is not None else Predecessor()
+        if not before.valid or before.mirror_uuid not in (LOCAL_OWNER, ORPHAN):
+            return behind
+        tag_tid, entry_tid = before.tag_tid, before.entry_tid
+    if tag_tid == mine.tag_tid and entry_tid > mine.entry_tid:
+        behind += entry_tid - mine.entry_tid
+    return behind

@@ -1,0 +1,199 @@
+"""The copy while its journal is replayed: its header, its object map, and writes of its objects."""
+
+import asyncio
+from typing import Awaitable, Dict, List, Optional, Sequence, Tuple
+
+from ...cluster.operation import Operation
+from ...cluster.pool import Pool
+from ...errors import MirrorError, NotFound, NotReady
+from ...wire import cls_rbd
+from ...wire.constants import Feature, HeaderFlag
+from ...wire.header import ImageHeader, object_map_oid
+from ...wire.journal_event import CompareAndWrite
+from ...wire.object_map import ObjectMap
+from ...wire.striping import ObjectExtent, Striping
+from ..budget import Budget
+from ..hold import Hold
+from ..image import Copy
+from .window import Changes, Window, ranges
+
+# Beyond one changed range in as many objects the whole map is written.
+_CELLS_A_RANGE = 512
+# What an OSD answers to a comparison that fails: this, and where the difference is.
+_MISMATCH = 4095
+
+
+class Target:
+    """To be opened anew after each change of the header.
+
+    The object map is kept in memory, ahead of what is written: nobody else changes it as long as
+    the image's lock is held.
+    """
+
+    def __init__(self, copy: Copy, hold: Hold, budget: Budget) -> None:
+        self.copy = copy
+        self._hold = hold
+        self._budget = budget
+        self._header: Optional[ImageHeader] = None
+        self._data: Optional[Pool] = None
+        self._striping: Optional[Striping] = None
+        self._cells: Optional[bytearray] = None
+
+    @property
+    def header(self) -> ImageHeader:
+        assert self._header is not None
+        return self._header
+
+    @property
+    def data(self) -> Pool:
+        """The data pool, with the snapshots of the copy as its context."""
+        assert self._data is not None
+        return self._data
+
+    @property
+    def striping(self) -> Striping:
+        assert self._striping is not None
+        return self._striping
+
+    @property
+    def object_map(self) -> Optional[ObjectMap]:
+        """As it is when all windows are written; None where there is none."""
+        return None if self._cells is None else ObjectMap(bytes(self._cells))
+
+    async def open(self) -> None:
+        header = await self.copy.header()
+        if header is None:
+            raise NotReady("the copy was removed while its journal was replayed")
+        self.close()
+        self._header = header
+        self._striping = Striping(header)
+        self._data = self.copy.data_pool(header).with_snap_context(header.snap_ids)
+        self._cells = await self._load_cells(header)
+
+    def close(self) -> None:
+        if self._data is not None:
+            self._data.close()
+            self._data = None
+
+    async def _load_cells(self, header: ImageHeader) -> Optional[bytearray]:
+        if not header.features & Feature.OBJECT_MAP:
+            return None
+        found = await self.copy.stored_map(header, header.size)
+        count = header.object_count(header.size)
+        return bytearray((found or ObjectMap()).resized(count).cells)
+
+    def window(self) -> Window:
+        return Window(self.striping, self.header.size, self._cells, self._trusted)
+
+    @property
+    def _trusted(self) -> bool:
+        return not self.header.flags & HeaderFlag.OBJECT_MAP_INVALID
+
+    def window_beyond_end(self) -> Window:
+        """A window that also frees what is in the last objects behind the image's end."""
+        size = 2 ** 64
+        return Window(self.striping, size, self._cells, self._trusted)
+
+    async def save_map(self, object_map: ObjectMap) -> None:
+        """Replace the object map as a whole."""
+        self._cells = bytearray(object_map.cells)
+        await self.copy.save_map(object_map)
+
+    def begin(self, window: Window) -> "asyncio.Task[None]":
+        """Write a window; the one before it must be done.  The next may be collected meanwhile."""
+        before, after = window.states_before(), window.states_after()
+        return asyncio.ensure_future(self._write_window(
+            window, self._changed(before), self._changed(after)))
+
+    async def compare_and_write(self, extents: Sequence[ObjectExtent],
+                                event: CompareAndWrite) -> None:
+        """Once everything before it is written; where the copy holds something else, nothing is.
+
+        The primary wrote nothing there either.
+        """
+        for extent in extents:
+            self._hold.check()
+            part = slice(extent.at, extent.at + extent.length)
+            operation = Operation().compare(extent.offset, event.compare[part]).write(
+                extent.offset, event.data[part])
+            try:
+                await self.data.operate(self.header.data_object(extent.number), operation)
+            except MirrorError as error:
+                if error.errno < _MISMATCH:
+                    raise
+
+    def _changed(self, states: Dict[int, int]) -> "_MapChange":
+        """Set cells, and return what tells the OSD to."""
+        assert self._cells is not None or not states
+        for number, state in states.items():
+            assert self._cells is not None
+            self._cells[number] = state
+        found = ranges(states)
+        if self._cells is not None and len(found) * _CELLS_A_RANGE > len(self._cells):
+            return _MapChange([], ObjectMap(bytes(self._cells)))
+        return _MapChange(found, None)
+
+    async def _write_window(self, window: Window, before: "_MapChange",
+                            after: "_MapChange") -> None:
+        await self._budget.acquire(window.bytes)
+        try:
+            self._hold.check()
+            await self._change_map(before)
+            await _all(*(self._write(number, changes)
+                         for number, changes in window.objects.items()))
+            await self._change_map(after)
+        finally:
+            self._budget.release(window.bytes)
+
+    async def _change_map(self, change: "_MapChange") -> None:
+        if change.whole is not None:
+            await self.copy.save_map(change.whole)
+        oid = object_map_oid(self.copy.id)
+        await _all(*(self.copy.pool.call(oid, cls_rbd.object_map_update(*one))
+                     for one in change.ranges))
+
+    async def _write(self, number: int, changes: Changes) -> None:
+        self._hold.check()
+        operation = _operation(changes)
+        if operation is None:
+            return
+        try:
+            await self.data.operate(self.header.data_object(number), operation)
+        except NotFound:
+            if not changes.removed:
+                raise
+
+
+class _MapChange:
+    """Ranges of cells to set, or the whole map to write."""
+
+    def __init__(self, changed: List[Tuple[int, int, int]], whole: Optional[ObjectMap]) -> None:
+        self.ranges = changed
+        self.whole = whole
+
+
+def _operation(changes: Changes) -> Optional[Operation]:
+    """All that happens to an object, as one atomic change of it."""
+    if changes.removed:
+        return Operation().remove()
+    if not changes.steps and not changes.emptied:
+        return None
+    operation = Operation()
+    if changes.emptied:
+        # A removal within a larger operation fails as a whole where there is no object.
+        operation.create().truncate(0)
+    for offset, data, length in changes.steps:
+        if data is not None:
+            operation.write(offset, data)
+        elif length is None:
+            operation.truncate(offset)
+        else:
+            operation.zero(offset, length)
+    return operation
+
+
+async def _all(*calls: Awaitable[object]) -> None:
+    """Wait for all, also when one fails; then raise its error."""
+    for result in await asyncio.gather(*calls, return_exceptions=True):
+        if isinstance(result, BaseException):
+            raise result

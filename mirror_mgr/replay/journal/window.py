@@ -1,0 +1,196 @@
+"""What a stretch of data events does to each object of the copy.  Pure.
+
+All of a window is written at once, object by object.  That is what a disk with a volatile cache
+does between two flushes, so a window ends where the primary flushed, and at every operation.
+"""
+
+from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple, Union
+
+from ...wire.constants import ObjectState
+from ...wire.journal_event import CompareAndWrite, Discard, Write, WriteSame
+from ...wire.striping import ObjectExtent, Striping
+
+_MOST_EVENTS = 4096
+_MOST_BYTES = 4 << 20
+# A discard that frees more is done in parts.
+OBJECTS_AT_ONCE = 1024
+
+Cells = Union[bytes, bytearray]
+
+
+class Step(NamedTuple):
+    """A write of `data`, or, where that is None, `length` bytes to free.
+
+    A `length` of None frees all up to the end of the object.
+    """
+
+    offset: int
+    data: Optional[bytes] = None
+    length: Optional[int] = None
+
+
+class Changes:
+    """What happens to one object: `emptied` first, then `steps`.  `exists` tells the outcome."""
+
+    __slots__ = ("emptied", "exists", "steps")
+
+    def __init__(self, exists: bool) -> None:
+        self.emptied = False
+        self.exists = exists
+        self.steps: List[Step] = []
+
+    @property
+    def removed(self) -> bool:
+        return not self.exists
+
+
+class Window:
+    """Data events, for an image of `size` bytes.
+
+    `cells` are its object map's, None where there is none: what they call nonexistent is not freed.
+    """
+
+    def __init__(self, striping: Striping, size: int, cells: Optional[Cells],
+                 trusted: bool = True) -> None:
+        self.objects: Dict[int, Changes] = {}
+        self.events = 0
+        self.bytes = 0
+        self._striping = striping
+        self._size = size
+        self._cells = cells
+        self._trusted = trusted
+
+    @property
+    def full(self) -> bool:
+        return self.events >= _MOST_EVENTS or self.bytes >= _MOST_BYTES
+
+    def write(self, event: Write) -> None:
+        """What is beyond the image's end is left out: its sync may have raced a resize."""
+        self.events += 1
+        self._write(event.offset, event.data)
+
+    def write_same(self, event: WriteSame) -> None:
+        self.events += 1
+        self._write(event.offset, event.pattern * (event.length // len(event.pattern)))
+
+    def takes(self, event: Discard) -> bool:
+        """Whether a discard is short enough to be done in one."""
+        return event.length <= OBJECTS_AT_ONCE * self._striping.object_size
+
+    def discard(self, event: Discard) -> None:
+        self.events += 1
+        length = min(event.length, self._size - event.offset)
+        if length <= 0:
+            return
+        for extent in self._striping.runs(event.offset, length):
+            rounded = self._rounded(extent, event.granularity)
+            if rounded is not None:
+                self._free(rounded)
+
+    def extents(self, event: CompareAndWrite) -> List[ObjectExtent]:
+        """Where a compare-and-write goes; nowhere when it is beyond the image's end."""
+        if event.offset + event.length > self._size:
+            return []
+        return self._striping.runs(event.offset, event.length)
+
+    def exists(self, number: int) -> None:
+        """The object is written to in a way that is not one of the steps."""
+        self._changes(number).exists = True
+
+    def _write(self, offset: int, data: bytes) -> None:
+        size = self._striping.object_size
+        if offset + len(data) > self._size:
+            data = data[:max(0, self._size - offset)]
+        if not data:
+            return
+        self.bytes += len(data)
+        within = offset % size
+        if self._striping.count == 1 and within + len(data) <= size:
+            self._put(offset // size, within, data)
+            return
+        for extent in self._striping.extents(offset, len(data)):
+            self._put(extent.number, extent.offset, data[extent.at:extent.at + extent.length])
+
+    def _put(self, number: int, offset: int, data: bytes) -> None:
+        changes = self._changes(number)
+        changes.exists = True
+        changes.steps.append(Step(offset, data))
+
+    def _changes(self, number: int) -> Changes:
+        changes = self.objects.get(number)
+        if changes is None:
+            changes = self.objects[number] = Changes(self._may_exist(number))
+        return changes
+
+    def _may_exist(self, number: int) -> bool:
+        if self._cells is None or not self._trusted or number >= len(self._cells):
+            return True
+        return self._cells[number] != ObjectState.NONEXISTENT
+
+    def _rounded(self, extent: ObjectExtent, granularity: int) -> Optional[ObjectExtent]:
+        """What is left of an extent whose ends do not fill a piece of `granularity` bytes."""
+        size = self._striping.object_size
+        piece = min(granularity, size)
+        start, end = extent.offset, extent.offset + extent.length
+        if piece and (piece < size or end < size):
+            start, end = -(-start // piece) * piece, end // piece * piece
+        return extent._replace(offset=start, length=end - start) if start < end else None
+
+    def _free(self, extent: ObjectExtent) -> None:
+        known = self.objects.get(extent.number)
+        if not (known.exists if known is not None else self._may_exist(extent.number)):
+            return
+        changes = self._changes(extent.number)
+        if extent.offset + extent.length < self._striping.object_size:
+            changes.steps.append(Step(extent.offset, length=extent.length))
+        elif extent.offset:
+            changes.steps.append(Step(extent.offset))
+        else:
+            changes.steps.clear()
+            changes.emptied, changes.exists = True, False
+
+    # --- the object map -------------------------------------------------------------------------
+
+    def states_before(self) -> Dict[int, int]:
+        """The cells to set before the objects are written."""
+        if self._cells is None:
+            return {}
+        found = {}
+        for number, changes in self.objects.items():
+            if number >= len(self._cells):
+                continue
+            state = ObjectState.EXISTS if changes.exists else ObjectState.PENDING
+            now = self._cells[number]
+            if now != state and (changes.exists or now != ObjectState.NONEXISTENT):
+                found[number] = int(state)
+        return found
+
+    def states_after(self) -> Dict[int, int]:
+        """The cells to set once they are written."""
+        if self._cells is None:
+            return {}
+        return {number: int(ObjectState.NONEXISTENT) for number, changes in self.objects.items()
+                if changes.removed and number < len(self._cells)
+                and self._cells[number] != ObjectState.NONEXISTENT}
+
+
+def parts(event: Discard, striping: Striping) -> Iterator[Discard]:
+    """A discard as several, none of which touches more than OBJECTS_AT_ONCE objects by far."""
+    step = max(1, OBJECTS_AT_ONCE // striping.count) * striping.period
+    offset, end = event.offset, event.offset + event.length
+    while offset < end:
+        stop = min(end, (offset // step + 1) * step)
+        yield event._replace(offset=offset, length=stop - offset)
+        offset = stop
+
+
+def ranges(states: Dict[int, int]) -> List[Tuple[int, int, int]]:
+    """Cells as (first, behind the last, state)."""
+    found: List[Tuple[int, int, int]] = []
+    for number in sorted(states):
+        state = states[number]
+        if found and found[-1][1] == number and found[-1][2] == state:
+            found[-1] = (found[-1][0], number + 1, state)
+        else:
+            found.append((number, number + 1, state))
+    return found

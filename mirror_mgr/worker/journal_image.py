@@ -1,0 +1,295 @@
+"""One image that is mirrored by its journal: looks at both sides, makes and keeps the copy."""
+
+import asyncio
+import logging
+import time
+from typing import Any, List, Optional
+
+from ..cluster.crc32c import Crc32c
+from ..cluster.pool import Watch
+from ..errors import MirrorError, NotFound, NotReady
+from ..replay import trash
+from ..replay.hold import Hold
+from ..replay.journal.bootstrap import FirstSync, create_copy
+from ..replay.journal.replay import JournalReplay
+from ..replay.journal.store import ImageJournal
+from ..replay.journal.tags import is_linked
+from ..wire.constants import ImageMode
+from ..wire.header import ImageHeader
+from ..wire.journal import (
+    ClientState,
+    JournalHeader,
+    PeerClientData,
+    PeerState,
+    Tag,
+)
+from . import status
+from .image import ImageReplayer
+
+log = logging.getLogger(__name__)
+
+_TELL_SECONDS = 2.0
+# A change of the copy's own journal is notified; should that get lost, it is found by then.
+_LOOK_SECONDS = 30.0
+
+
+class JournalImageReplayer(ImageReplayer):
+    """Replays one journal-mode image until cancelled."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._journal = ImageJournal(self._source.pool, self.mirrored.remote_id)
+        self._watches: List[Watch] = []
+        self._replay: Optional[JournalReplay] = None
+        self._local_news = asyncio.Event()
+        self._stop: Optional[str] = None
+        # The copy was made just now, and nobody wrote to it yet.
+        self._fresh = False
+
+    # --- watches on both journals ---------------------------------------------------------------
+
+    async def _ensure_watches(self) -> None:
+        if not self._watches:
+            self._watches.append(await self._journal.watch(
+                self._primary_notified, self._watches_lost))
+            if self._copy is not None:
+                self._watches.append(await self._own_journal().watch(
+                    self._own_notified, self._watches_lost))
+
+    def _primary_notified(self) -> None:
+        if self._replay is not None:
+            self._replay.reader.notified()
+        else:
+            self.wake()
+
+    def _own_notified(self) -> None:
+        self._local_news.set()
+        self.wake()
+
+    def _watches_lost(self) -> None:
+        watches, self._watches = self._watches, []
+        for watch in watches:
+            asyncio.ensure_future(watch.close())
+        self._own_notified()
+
+    async def _unwatch(self) -> None:
+        watches, self._watches = self._watches, []
+        for watch in watches:
+            await watch.close()
+
+    def wake_if_stopped(self) -> None:
+        """All that could be news is watched."""
+        if not self._watches:
+            self.wake()
+
+    # --- looking --------------------------------------------------------------------------------
+
+    def _own_journal(self) -> ImageJournal:
+        assert self._copy is not None
+        return ImageJournal(self._local, self._copy.id)
+
+    async def _step(self) -> bool:
+        async with self._gates.looking:
+            await self._ensure_watches()
+            remote = await self._remote_journal()
+            if not self.name:
+                self.name = await self._find_name()
+            local = await self._local_journal()
+            if self._link.local_uuid not in remote.clients:
+                remote = await self._register(local, remote)
+        if local is not None and local.is_primary:
+            self.copied_ns = None
+            self._tell(status.primary(not remote.is_primary))
+            return False
+        if local is not None and local.image.resync_requested and remote.is_primary:
+            await self._drop_copy()
+            return True
+        if not remote.is_primary and not self._follows(local):
+            self._tell(status.demoted("remote image is not primary"))
+            return False
+        if local is None:
+            await self._create()
+            return True
+        return await self._follow(local, remote)
+
+    def _follows(self, local: Optional[JournalHeader]) -> bool:
+        """Whether the copy is not yet told that the other site is primary no more."""
+        last = local.last_tag if local is not None else None
+        return last is not None and last.owner == self._link.remote_uuid
+
+    async def _remote_journal(self) -> JournalHeader:
+        header = await self._journal.header()
+        if header is None:
+            raise NotFound("remote image does not exist, or has no journal")
+        return header
+
+    async def _local_journal(self) -> Optional[JournalHeader]:
+        if self._copy is None:
+            return None
+        header = await self._own_journal().header()
+        if header is None:
+            raise NotFound(f"image {self.name!r} is mirrored but has no journal here; "
+                           "disable and enable its mirroring")
+        return header
+
+    async def _register(self, local: Optional[JournalHeader],
+                        remote: JournalHeader) -> JournalHeader:
+        """Have the other site keep what we need of its journal.
+
+        Also while we are primary: else the tags by which a failback finds its way would be gone.
+        """
+        if local is None and remote.is_primary:
+            return remote  # creating the copy registers it
+        await self._journal.register(
+            self._link.local_uuid, PeerClientData(self._copy.id if self._copy else ""))
+        return await self._remote_journal()
+
+    # --- acting ---------------------------------------------------------------------------------
+
+    async def _drop_copy(self) -> None:
+        assert self._copy is not None
+        self._tell(status.resyncing())
+        await self._unwatch()
+        await trash.move_to_trash(self._copy, self.name, self.mirrored.global_id, 0,
+                                  ImageMode.JOURNAL)
+        self._copy = None
+
+    async def _create(self) -> None:
+        self._tell(status.bootstrapping("CREATE_LOCAL_IMAGE"))
+        source = await self._source_header()
+        self._copy = await create_copy(self._local, self._source, source, self._journal,
+                                       self.mirrored.global_id, self.name, self._link)
+        self._fresh = True
+        await self._unwatch()
+
+    async def _source_header(self) -> ImageHeader:
+        header = await self._source.header()
+        if header is None:
+            raise NotFound("remote image does not exist")
+        return header
+
+    async def _follow(self, local: JournalHeader, remote: JournalHeader) -> bool:
+        """The other site is primary, or was when we saw it last: make the copy what it says."""
+        assert self._copy is not None
+        peer, last = remote.peer(self._link.local_uuid), local.last_tag
+        if peer is None or last is None:
+            raise NotReady("the journals are being set up")
+        if not self._belongs(peer, last, remote):
+            self._tell(status.failed("split-brain detected", split_brain=True))
+            return False
+        if remote.clients[self._link.local_uuid].state == ClientState.DISCONNECTED:
+            self._tell(status.failed("disconnected"))
+            return False
+        header = await self._copy.header()
+        if header is None:
+            raise NotReady("the copy was removed meanwhile")
+        hold = Hold(self._local, self._copy.id, header)
+        await hold.acquire(self._means().dead)
+        try:
+            if peer.state == PeerState.SYNCING:
+                remote = await self._sync_first(peer, last, hold)
+            self._tell(status.starting())
+            await self._replay_until_stopped(local, remote, last, hold)
+        finally:
+            await hold.release()
+        return True
+
+    def _belongs(self, peer: PeerClientData, last: Tag, remote: JournalHeader) -> bool:
+        assert self._copy is not None
+        return peer.image_id == self._copy.id and is_linked(
+            last, remote.image_tags, self._link.local_uuid, self._link.remote_uuid)
+
+    async def _sync_first(self, peer: PeerClientData, last: Tag, hold: Hold) -> JournalHeader:
+        """Give the copy its first content, unless another site's copy took its place already."""
+        assert self._copy is not None
+        if last.owner == self._link.remote_uuid:
+            self._tell(status.bootstrapping("IMAGE_SYNC/NOTIFY_SYNC_REQUEST"))
+            async with self._gates.syncing:
+                started = time.monotonic()
+                sync = FirstSync(self._copy, self._source, self._journal, peer, self._link,
+                                 self._means(), hold, self._fresh)
+                self._fresh = False
+                telling = asyncio.ensure_future(self._tell_copying(sync))
+                try:
+                    await sync.run()
+                finally:
+                    telling.cancel()
+                    await asyncio.gather(telling, return_exceptions=True)
+            self.history.add(sync.statistics.bytes_read, time.monotonic() - started)
+        else:
+            await self._journal.update(
+                self._link.local_uuid, peer.replaced(state=PeerState.REPLAYING))
+        return await self._remote_journal()
+
+    async def _tell_copying(self, sync: FirstSync) -> None:
+        while True:
+            await asyncio.sleep(_TELL_SECONDS)
+            percent = sync.progress.percent if sync.progress is not None else None
+            self._tell(status.bootstrapping("IMAGE_SYNC/COPY_IMAGE", percent))
+
+    async def _replay_until_stopped(self, local: JournalHeader, remote: JournalHeader, last: Tag,
+                                    hold: Hold) -> None:
+        assert self._copy is not None
+        delay = int(self._local.connection.conf_get("rbd_mirroring_replay_delay") or 0)
+        self._stop = None
+        replay = JournalReplay(
+            self._copy, self.name, self._own_journal(), self._journal, remote, last, self._link,
+            hold, self._means().budget, Crc32c(), self._check, delay)
+        self._replay = replay
+        beside = [asyncio.ensure_future(self._tell_replaying(replay)),
+                  asyncio.ensure_future(self._look_at_own_journal())]
+        try:
+            await replay.run()
+            self._tell(status.stopped("stopped"))
+        finally:
+            self._replay = None
+            self.name = replay.name
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
+
+    def _check(self) -> None:
+        if self._stop is not None:
+            raise NotReady(self._stop)
+
+    async def _look_at_own_journal(self) -> None:
+        """Find out when the copy is promoted by force, or is to be made anew."""
+        while True:
+            self._local_news.clear()
+            try:
+                header = await self._own_journal().header()
+            except MirrorError as error:
+                log.info("image %s: %s", self.name, error)
+                header = None
+            if header is not None and header.is_primary:
+                self._stop = "force promoted"
+            elif header is not None and header.image.resync_requested:
+                self._stop = "resync requested"
+            try:
+                await asyncio.wait_for(self._local_news.wait(), _LOOK_SECONDS)
+            except asyncio.TimeoutError:
+                pass
+
+    # --- status ---------------------------------------------------------------------------------
+
+    async def _tell_replaying(self, replay: JournalReplay) -> None:
+        while True:
+            self._tell_replay(replay)
+            await asyncio.sleep(_TELL_SECONDS)
+
+    def _tell_replay(self, replay: JournalReplay) -> None:
+        report = replay.report
+        if report.current:
+            self.copied_ns = time.time_ns()
+        elif report.time_ns:
+            self.copied_ns = report.time_ns
+        self._tell(status.replaying_journal(
+            report, replay.rate.a_second(time.monotonic()),
+            self.copied_ns))
+
+    async def flush(self) -> None:
+        """Wait until what the primary has now is here, or it is clear that it can't be."""
+        replay = self._replay
+        if replay is not None:
+            await replay.caught_up()
+

@@ -1,0 +1,140 @@
+"""The order of entries, whatever pieces of which objects were read when."""
+
+import random
+from typing import Dict, List, Tuple
+
+import pytest
+
+from mirror_mgr.errors import MalformedData
+from mirror_mgr.replay.journal.order import Order
+from mirror_mgr.wire.journal import ObjectPosition
+from mirror_mgr.wire.journal_entry import Entry, encode
+
+WIDTH = 4
+
+
+def crc(data: bytes) -> int:
+    return sum(data) & 0xffffffff
+
+
+class Recorder:
+    """Writes entries as the primary does; an object is full after `room` entries."""
+
+    def __init__(self, room: int = 10**9) -> None:
+        self.objects: Dict[int, bytes] = {}
+        self.active = 0
+        self._room = room
+        self._counts: Dict[int, int] = {}
+
+    def append(self, tag: int, tid: int) -> None:
+        number = self.active * WIDTH + tid % WIDTH
+        data = encode(Entry(tag, tid, b"%d/%d" % (tag, tid)), crc)
+        self.objects[number] = self.objects.get(number, b"") + data
+        self._counts[number] = self._counts.get(number, 0) + 1
+        if self._counts[number] >= self._room:
+            self.active += 1
+
+
+def read_all(order: Order, recorder: Recorder, chunk: int = 10**9) -> List[Tuple[int, int]]:
+    """Take every entry, reading `chunk` bytes at a time from where the order waits."""
+    found = []
+    while True:
+        placed = order.take()
+        if placed is not None:
+            assert placed.entry.data == b"%d/%d" % placed.entry[:2]
+            found.append(placed.entry[:2])
+        elif not any(read(order, recorder, index, chunk) for index in range(WIDTH)):
+            tag = order.begins_tag()
+            if tag is None:
+                return found
+            order.begin(tag)
+
+
+def read(order: Order, recorder: Recorder, index: int, chunk: int) -> bool:
+    stream = order.streams[index]
+    if order.front(index) is not None:
+        return False
+    data = recorder.objects.get(stream.number, b"")[stream.read_to:stream.read_to + chunk]
+    if data:
+        stream.feed(data)
+    elif order.set_of(index) < recorder.active:
+        stream.leave(WIDTH)
+    else:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("room", [3, 10**9])
+@pytest.mark.parametrize("chunk", [1, 30, 50, 10**9])
+def test_through_objects_and_tags(room: int, chunk: int) -> None:
+    recorder = Recorder(room)
+    wanted = [(tag, tid) for tag, count in ((0, 11), (2, 1), (3, 30), (7, 5))
+              for tid in range(count)]
+    for one in wanted:
+        recorder.append(*one)
+    assert read_all(Order(WIDTH, 0, (), crc), recorder, chunk) == wanted
+
+
+@pytest.mark.parametrize("done", [0, 1, 5, 17, 40])
+def test_from_every_position(done: int) -> None:
+    recorder = Recorder(4)
+    places: List[ObjectPosition] = []
+    wanted = [(tag, tid) for tag in (1, 4) for tid in range(25)]
+    for one in wanted:
+        places.append(ObjectPosition(recorder.active * WIDTH + one[1] % WIDTH, *one))
+        recorder.append(*one)
+    last: Dict[int, ObjectPosition] = {p.object_number % WIDTH: p for p in places[:done]}
+    positions = tuple(sorted(last.values(), key=lambda p: p[1:], reverse=True))
+    assert read_all(Order(WIDTH, 0, positions, crc), recorder) == wanted[done:]
+
+
+def test_an_entry_that_was_sent_twice_counts_once() -> None:
+    recorder = Recorder()
+    for tid in (0, 1, 2, 3, 4, 0, 4, 5):
+        recorder.append(1, tid)
+    assert read_all(Order(WIDTH, 0, (), crc), recorder) == [(1, tid) for tid in range(6)]
+
+
+def test_entries_behind_a_gap_at_the_end_of_a_tag_were_never_acknowledged() -> None:
+    recorder = Recorder()
+    for tag, tid in ((1, 0), (1, 1), (1, 3), (2, 0), (2, 1)):
+        recorder.append(tag, tid)
+    assert read_all(Order(WIDTH, 0, (), crc), recorder) == [(1, 0), (1, 1), (2, 0), (2, 1)]
+
+
+def test_a_gap_within_a_tag_is_damage() -> None:
+    recorder = Recorder()
+    for tid in (0, 1, 2, 3, 5, 8):
+        recorder.append(1, tid)
+    with pytest.raises(MalformedData, match="1/4 is missing"):
+        read_all(Order(WIDTH, 0, (), crc), recorder)
+
+
+def test_a_tag_without_its_first_entry_is_damage() -> None:
+    recorder = Recorder()
+    for tag, tid in ((1, 0), (2, 4)):
+        recorder.append(tag, tid)
+    with pytest.raises(MalformedData, match="2/0 is missing"):
+        read_all(Order(WIDTH, 0, (), crc), recorder)
+
+
+def test_an_object_that_ends_within_an_entry_is_damage() -> None:
+    recorder = Recorder(1)
+    recorder.append(1, 0)
+    recorder.objects[0] = recorder.objects[0][:-1]
+    with pytest.raises(MalformedData, match="object 0 ends"):
+        read_all(Order(WIDTH, 0, (), crc), recorder)
+
+
+def test_reading_while_it_is_written() -> None:
+    rng = random.Random()
+    recorder = Recorder(5)
+    order = Order(WIDTH, 0, (), crc)
+    wanted, found = [], []
+    for tag in (1, 2, 5):
+        for tid in range(rng.randrange(1, 40)):
+            recorder.append(tag, tid)
+            wanted.append((tag, tid))
+            if rng.random() < 0.3:
+                found += read_all(order, recorder, rng.randrange(1, 60))
+    assert found + read_all(order, recorder) == wanted

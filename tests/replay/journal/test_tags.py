@@ -1,0 +1,61 @@
+"""Which site owned an image when: split-brain, and how far a copy is behind."""
+
+import pytest
+
+from mirror_mgr.replay.journal.tags import entries_behind, is_linked, translated
+from mirror_mgr.wire.journal import ORPHAN, ObjectPosition, Predecessor, Tag, TagData
+
+US, THEM = "us", "them"
+
+
+def tag(tid: int, owner: str, before: str = "", at: int = -1) -> Tag:
+    """One that follows tag `at` of owner `before`; no valid predecessor without `at`."""
+    return Tag(tid, 0, TagData(owner, Predecessor(before, at >= 0, max(0, at), 0)))
+
+
+def linked(last: Tag, *remote: Tag) -> bool:
+    return is_linked(last, remote, US, THEM)
+
+
+def test_names_of_owners_are_the_others() -> None:
+    there = TagData("", Predecessor(US, True, 4, 5))
+    assert translated(there, US, THEM) == TagData(THEM, Predecessor("", True, 4, 5))
+    orphan = TagData(ORPHAN, Predecessor("", True, 4, 5))
+    assert translated(orphan, US, THEM) == TagData(ORPHAN, Predecessor(THEM, True, 4, 5))
+
+
+def test_a_copy_that_follows() -> None:
+    assert linked(tag(0, THEM), tag(0, ""))
+    assert linked(tag(3, THEM, THEM, 2), tag(2, ""), tag(3, "", "", 2))
+    assert not linked(tag(3, THEM, THEM, 2))
+    assert not linked(tag(3, THEM, THEM, 5), tag(2, ""))
+
+
+def test_a_failback() -> None:
+    """As the recorded journals: demoted here as tag 7 after 5, replayed there as 2, promoted."""
+    here = tag(7, ORPHAN, "", 5)
+    there = [tag(1, US, US, 4), tag(2, ORPHAN, US, 5), tag(3, "", ORPHAN, 2), tag(4, "", "", 3)]
+    assert linked(here, *there)
+    assert not linked(here, *there[:2]), "it was not promoted there"
+    assert not linked(here, *there[2:]), "the link is gone"
+    assert not linked(here, there[1], tag(3, "", "", 2)), "promoted by force"
+    assert not linked(here, tag(2, ORPHAN, US, 4), tag(3, "", ORPHAN, 2)), "another demotion"
+
+
+def test_a_demotion_there_that_was_replayed_here() -> None:
+    here = tag(9, ORPHAN, THEM, 6)
+    assert linked(here, tag(6, ""), tag(7, ORPHAN, "", 6), tag(8, "", ORPHAN, 7))
+    assert not linked(here, tag(6, ""), tag(7, ORPHAN, "", 6))
+
+
+@pytest.mark.parametrize("primary, mine, behind", [
+    (None, (0, 4, 9), 0), ((0, 4, 9), None, 0),
+    ((0, 4, 9), (0, 4, 9), 0), ((0, 4, 9), (0, 4, 2), 7), ((0, 4, 2), (0, 4, 9), 0),
+    ((0, 3, 9), (0, 4, 2), 0),
+    ((0, 5, 7), (0, 4, 2), 7 + 18), ((0, 6, 1), (0, 4, 2), 1 + 3 + 18),
+])
+def test_entries_behind(primary, mine, behind) -> None:
+    tags = (tag(4, ""), Tag(5, 0, TagData("", Predecessor("", True, 4, 20))),
+            Tag(6, 0, TagData("", Predecessor("", True, 5, 3))))
+    assert entries_behind(primary and ObjectPosition(*primary), mine and ObjectPosition(*mine),
+                          tags) == behind

@@ -1,0 +1,200 @@
+"""Windows: the same bytes and the same object map as one event after the other."""
+
+import random
+from typing import Dict, List, Optional, Tuple
+
+import pytest
+
+from mirror_mgr.replay.journal.window import Window, parts, ranges
+from mirror_mgr.wire.constants import Feature, ObjectState
+from mirror_mgr.wire.header import ImageHeader
+from mirror_mgr.wire.journal_event import CompareAndWrite, Discard, Write, WriteSame
+from mirror_mgr.wire.striping import Striping
+
+SIZE = 100  # 7 objects of 16 bytes, the last one of 4
+NONEXISTENT, EXISTS, PENDING, CLEAN = (int(state) for state in ObjectState)
+
+
+def striping(unit: int = 0, count: int = 1) -> Striping:
+    return Striping(ImageHeader(SIZE, 4, Feature(0), "x", stripe_unit=unit, stripe_count=count))
+
+
+def window(cells: Optional[bytes] = None, size: int = SIZE, unit: int = 0,
+           count: int = 1) -> Window:
+    return Window(striping(unit, count), size, cells)
+
+
+def add(target: Window, event: object) -> None:
+    if isinstance(event, Write):
+        target.write(event)
+    elif isinstance(event, WriteSame):
+        target.write_same(event)
+    elif isinstance(event, Discard):
+        target.discard(event)
+
+
+def apply(objects: Dict[int, bytearray], target: Window) -> None:
+    """What the OSDs make of a window."""
+    for number, changes in target.objects.items():
+        if changes.removed:
+            objects.pop(number, None)
+            continue
+        if changes.emptied:
+            objects[number] = bytearray()
+        for offset, data, length in changes.steps:
+            if data is not None:
+                now = objects.setdefault(number, bytearray())
+                now.extend(bytes(max(0, offset + len(data) - len(now))))
+                now[offset:offset + len(data)] = data
+            elif number in objects:
+                now = objects[number]
+                if length is None or offset + length >= len(now):
+                    del now[offset:]
+                else:
+                    now[offset:offset + length] = bytes(length)
+
+
+def content(objects: Dict[int, bytearray], layout: Striping) -> bytes:
+    found = bytearray(SIZE)
+    for extent in layout.extents(0, SIZE):
+        data = objects.get(extent.number, bytearray())[extent.offset:][:extent.length]
+        found[extent.at:extent.at + len(data)] = data
+    return bytes(found)
+
+
+def events(rng: random.Random, count: int) -> List[object]:
+    found: List[object] = []
+    for _ in range(count):
+        offset = rng.randrange(SIZE)
+        length = rng.randrange(1, 40)
+        kind = rng.randrange(4)
+        if kind == 0:
+            found.append(Write(offset, rng.randbytes(length)))
+        elif kind == 1:
+            found.append(WriteSame(offset, 12, rng.randbytes(4)))
+        else:
+            found.append(Discard(offset, length, rng.choice((0, 0, 4, 16))))
+    return found
+
+
+@pytest.mark.parametrize("unit, count", [(0, 1), (4, 2)])
+def test_a_window_gives_what_its_events_give_one_by_one(unit: int, count: int) -> None:
+    rng = random.Random()
+    layout = striping(unit, count)
+    for _ in range(100):
+        one_by_one: Dict[int, bytearray] = {}
+        at_once: Dict[int, bytearray] = {}
+        cells = [bytearray(8), bytearray(8)]
+        for _ in range(3):
+            some = events(rng, rng.randrange(1, 12))
+            for event in some:
+                single = window(bytes(cells[0]), unit=unit, count=count)
+                add(single, event)
+                apply(one_by_one, single)
+                change(cells[0], single)
+            whole = window(bytes(cells[1]), unit=unit, count=count)
+            for event in some:
+                add(whole, event)
+            apply(at_once, whole)
+            change(cells[1], whole)
+        assert content(at_once, layout) == content(one_by_one, layout)
+        assert cells[0] == cells[1]
+        assert {n for n, cell in enumerate(cells[1]) if cell} == set(at_once)
+
+
+def change(cells: bytearray, done: Window) -> None:
+    for states in (done.states_before(), done.states_after()):
+        for number, state in states.items():
+            cells[number] = state
+
+
+@pytest.mark.parametrize("event, expected", [
+    (Discard(0, 16), [(0, "removed")]),
+    (Discard(4, 12), [(0, (4, None, None))]),
+    (Discard(4, 4), [(0, (4, None, 4))]),
+    (Discard(3, 9, 4), [(0, (4, None, 8))]),
+    (Discard(1, 2, 4), []),
+    (Discard(10, 30, 16), [(0, (10, None, None)), (1, "removed")]),
+    (Discard(0, 16, 64), [(0, "removed")]),
+    # The last object ends with the image: all of it is not the whole object.
+    (Discard(96, 4, 16), []), (Discard(96, 4), [(6, (0, None, 4))]),
+    (Discard(90, 100), [(5, (10, None, None)), (6, (0, None, 4))]),
+    (Discard(200, 5), []),
+])
+def test_what_a_discard_frees(event: Discard, expected: List[Tuple[int, object]]) -> None:
+    some = window(bytes((CLEAN,)) * 7)
+    some.discard(event)
+    assert [(number, "removed" if c.removed else tuple(c.steps[0]))
+            for number, c in some.objects.items()] == expected
+
+
+def test_what_does_not_exist_is_not_freed() -> None:
+    some = window(bytes(7))
+    some.discard(Discard(0, 40))
+    assert some.objects == {}
+    some.write(Write(2, b"ab"))
+    some.discard(Discard(3, 4))
+    assert some.objects[0].steps == [(2, b"ab", None), (3, None, 4)]
+    distrusted = Window(striping(), SIZE, bytes(7), trusted=False)
+    distrusted.discard(Discard(0, 16))
+    assert distrusted.objects[0].removed
+
+
+def test_writes_end_with_the_image() -> None:
+    some = window()
+    some.write(Write(98, b"abcd"))
+    some.write(Write(120, b"abcd"))
+    assert {n: c.steps for n, c in some.objects.items()} == {6: [(2, b"ab", None)]}
+
+
+def test_the_object_map_is_ahead_of_writes_and_behind_removals() -> None:
+    some = window(bytes((NONEXISTENT, EXISTS, CLEAN, CLEAN, NONEXISTENT, EXISTS, PENDING)))
+    some.write(Write(0, b"x" * 48))
+    some.discard(Discard(48, 48))
+    assert some.states_before() == {0: EXISTS, 2: EXISTS, 3: PENDING, 5: PENDING}
+    assert some.states_after() == {3: NONEXISTENT, 5: NONEXISTENT}
+    assert window().states_before() == {}
+
+
+def test_a_removal_forgets_what_was_before_and_keeps_what_is_after() -> None:
+    some = window(bytes((CLEAN,)) * 7)
+    some.write(Write(0, b"before"))
+    some.discard(Discard(0, 16))
+    assert some.objects[0].removed and not some.objects[0].steps
+    some.write(Write(3, b"after"))
+    assert (some.objects[0].emptied, some.objects[0].exists) == (True, True)
+    assert some.objects[0].steps == [(3, b"after", None)]
+
+
+def test_where_a_compare_and_write_goes() -> None:
+    some = window()
+    assert [e[:3] for e in some.extents(CompareAndWrite(14, b"abcd", b"efgh"))] == [
+        (0, 14, 2), (1, 0, 2)]
+    assert some.extents(CompareAndWrite(98, b"abcd", b"efgh")) == []
+
+
+def test_a_window_is_full_at_some_time() -> None:
+    some = window()
+    for _ in range(4095):
+        some.write(Write(0, b"x"))
+    assert not some.full
+    some.discard(Discard(0, 1))
+    assert some.full
+    header = ImageHeader(1 << 30, 22, Feature(0), "x")
+    large = Window(Striping(header), header.size, None)
+    large.write(Write(0, bytes(4 << 20)))
+    assert large.full
+
+
+def test_long_discards_come_in_parts() -> None:
+    event = Discard(5, 16 * 3000, 4)
+    found = list(parts(event, striping()))
+    assert len(found) == 3 and not window().takes(event) and window().takes(found[0])
+    assert found[0].offset == 5 and sum(part.length for part in found) == event.length
+    assert all(a.offset + a.length == b.offset for a, b in zip(found, found[1:]))
+    assert all(part.offset % 16 == 0 for part in found[1:])
+
+
+def test_cells_as_ranges() -> None:
+    assert ranges({}) == []
+    assert ranges({5: 1, 3: 1, 4: 1, 6: 0, 9: 0}) == [(3, 6, 1), (6, 7, 0), (9, 10, 0)]
