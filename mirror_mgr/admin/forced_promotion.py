@@ -1,11 +1,12 @@
 """Promotes images by force, from a process of its own.
 
-librbd 16.2.15 crashes on an image with a user snapshot between its incomplete mirror snapshot and
-the complete one before, and waits for a peer that does not answer: neither may happen in ceph-mgr.
+librbd waits for a peer that does not answer, and release 16 crashes on an image that it can't roll
+back: neither may happen in ceph-mgr.
 
 Run as a program it reads one JSON object from stdin and prints a line for each image.
 """
 
+import asyncio
 import json
 import sys
 import threading
@@ -14,7 +15,9 @@ from typing import Any, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import rados
 
+from ..cluster.connection import Connection
 from ..errors import DeadlineExceeded, MirrorError, from_errno
+from ..replay.abandon import abandon
 from . import child, images, promotion
 from .access import explaining, open_image, open_pool
 from .specs import ImageSpec
@@ -48,9 +51,8 @@ def _lost(spec: ImageSpec, late: bool) -> MirrorError:
     if late:
         return DeadlineExceeded(f"image '{spec}': its promotion took too long and was ended; "
                                 "look at its status and run the same again")
-    return MirrorError(f"image '{spec}': librbd crashed while promoting it and changed nothing; if "
-                       "the primary site is there, let the sync finish first; else a newer "
-                       "release of librbd is needed to promote it")
+    return MirrorError(f"image '{spec}': librbd crashed while promoting it; run the same again, "
+                       "and if it crashes again please report this as a bug")
 
 
 def _run(how: child.Start, login: Login, specs: Sequence[ImageSpec],
@@ -86,8 +88,7 @@ def main() -> None:
     def promote_and_say(spec: ImageSpec) -> None:
         error = None
         try:
-            if not _promote(cluster, spec, alone=len(specs) == 1):
-                return
+            _promote(cluster, spec)
         except MirrorError as raised:
             error = raised
         with says:
@@ -99,19 +100,25 @@ def main() -> None:
     images.each(specs, promote_and_say)
 
 
-def _promote(cluster: "rados.Rados", spec: ImageSpec, alone: bool) -> bool:
-    """Return whether the image is primary now: one that may crash waits until it is alone.
-
-    Of an attempt before this one it may be primary already.
-    """
+def _promote(cluster: "rados.Rados", spec: ImageSpec) -> None:
+    """Of an attempt before this one the image may be primary already."""
     with open_pool(cluster, spec.pool_spec) as ioctx:
         with open_image(ioctx, spec, read_only=True) as image, explaining(f"image '{spec}'"):
             if image.mirror_image_get_info()["primary"]:
-                return True
-            if not alone and may_crash(list(image.list_snaps())):
-                return False
+                return
+            image_id = image.id()
+            crashes = may_crash(list(image.list_snaps()))
+        if crashes:
+            _take_back(cluster, ioctx.get_pool_id(), spec, image_id)
         promotion.promote_one(ioctx, spec, force=True)
-        return True
+
+
+def _take_back(cluster: "rados.Rados", pool_id: int, spec: ImageSpec, image_id: str) -> None:
+    pool = Connection(cluster, "local").pool(pool_id, spec.namespace)
+    try:
+        asyncio.run(abandon(pool, image_id))
+    except MirrorError as error:
+        raise type(error)(f"image '{spec}': can't be promoted: {error}", error.errno) from None
 
 
 def may_crash(snapshots: Sequence[Mapping[str, Any]]) -> bool:

@@ -9,7 +9,7 @@ import uuid
 from dataclasses import dataclass, field
 from typing import List, Optional, Tuple, Union
 
-from ..wire.constants import Feature, SnapState
+from ..wire.constants import NOSNAP, Feature, SnapState
 from ..wire.header import ImageHeader
 from ..wire.snapshot import MirrorNamespace, Snapshot
 
@@ -169,7 +169,9 @@ def _plan_copy(global_id: str, local: ImageHeader, remote: ImageHeader, link: Li
     end = _end(remote, start, link, unfinished)
     if not isinstance(end, Snapshot):
         return Plan(end, tuple(drop), unlink)
-    resume = next((s for s in reversed(unfinished) if _can_resume(global_id, s, end, base)), None)
+    resume = next((s for s in reversed(unfinished)
+                   if _can_resume(global_id, s, end, base)
+                   and not _was_abandoned(s, start, local, remote)), None)
     return Plan(Sync(
         start, end, base, resume,
         rebase=(base is not None and not unfinished and mirror(base).is_non_primary
@@ -256,6 +258,14 @@ def _lost_snapshots(attempt: Snapshot, remote: ImageHeader, start: int) -> bool:
     """
     return any(snap_id > start and remote.snapshot(snap_id) is None
                for snap_id in mirror(attempt).snap_seqs)
+
+
+def _was_abandoned(attempt: Snapshot, start: int, local: ImageHeader,
+                   remote: ImageHeader) -> bool:
+    """Whether snapshots that it made here were taken back though the primary still has theirs."""
+    return any(theirs > start and remote.snapshot(theirs) is not None
+               and local.snapshot(ours) is None
+               for theirs, ours in mirror(attempt).snap_seqs.items() if ours != NOSNAP)
 
 
 def _can_resume(global_id: str, snapshot: Snapshot, end: Snapshot,

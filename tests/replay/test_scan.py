@@ -177,14 +177,21 @@ class TestResume:
     @pytest.mark.parametrize("by", [OURS, DAEMONS])
     def test_a_user_snapshot_that_is_gone_leaves_its_data_too(self, by):
         """The attempt may have written what the maps of the snapshots that are left never tell."""
-        attempt = copying(8, of=5, done=9, by=by, snap_seqs={2: 6, 4: 7, 5: NOSNAP})
-        local = replica(self.LOCAL_BASE, attempt)
+        attempt = copying(9, of=5, done=9, by=by, snap_seqs={2: 6, 4: 8, 5: NOSNAP})
+        local = replica(self.LOCAL_BASE, user(8), attempt)
         for remote, dirty in (
                 (writable(user(2), primary(3), user(4), primary(5)), False),
                 (writable(primary(3), user(4), primary(5)), False),
                 (writable(user(2), primary(3), primary(5)), True)):
             assert action(local, remote) == Sync(
                 3, primary(5), self.LOCAL_BASE, attempt, dirty=dirty)
+
+    def test_an_attempt_whose_snapshots_were_taken_back_is_begun_anew(self):
+        """As a promotion by force does, which then may have failed."""
+        attempt = copying(9, of=5, done=9, snap_seqs={2: 6, 4: 8, 5: NOSNAP})
+        remote = writable(user(2), primary(3), user(4), primary(5))
+        assert action(replica(self.LOCAL_BASE, attempt), remote) == Sync(
+            3, primary(5), self.LOCAL_BASE, dirty=True)
 
     def test_in_the_first_sync_too(self):
         assert action(replica(copying(8, of=5, done=9)), writable(primary(6))) == Sync(
