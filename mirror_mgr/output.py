@@ -295,7 +295,8 @@ def _since(state: str, since: Optional[datetime], now: datetime) -> str:
 
 def _copied(standing: Standing, now: datetime) -> str:
     if standing.copied is None:
-        return "its age is not known"
+        first = standing.state in (states.SYNCING, states.WAITING)
+        return "none that is whole yet" if first else "its age is not known"
     return f"as of {_when(standing.copied, now)}"
 
 

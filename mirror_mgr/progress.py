@@ -44,6 +44,9 @@ class Syncs:
             if end is not None:
                 del self._events[key]
                 if event.shown is not None:
+                    if end[0] == "complete":
+                        calls.append(("update", event_id(*key), event.shown[0].partition(":")[0],
+                                      1.0, [], True))
                     calls.append((end[0], event_id(*key), *end[1:]))
         return calls
 

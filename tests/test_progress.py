@@ -9,6 +9,7 @@ from mirror_mgr.progress import AT_ONCE, LONG_SECONDS, SILENT_SECONDS, Syncs, ev
 from mirror_mgr.worker.protocol import ImageReport, SyncReport
 
 EVENT = event_id("g", 7)
+COMPLETED = [("update", EVENT, "Mirroring of image p/x", 1.0, [], True), ("complete", EVENT)]
 
 
 def syncing(percent: float = 10.0, snapshot: int = 7, global_id: str = "g") -> ImageReport:
@@ -42,22 +43,22 @@ def test_a_short_sync_is_not() -> None:
     assert syncs.look([syncing()], 106.0) == []
 
 
-@pytest.mark.parametrize("report, call", [
-    (other(states.UP_TO_DATE), ("complete", EVENT)),
-    (other(states.DEMOTED), ("complete", EVENT)),
-    (other(states.ERROR, "no space"), ("fail", EVENT, "no space")),
-    (other(states.SPLIT_BRAIN, "gone"), ("fail", EVENT, "gone")),
-    (other(states.PRIMARY), ("fail", EVENT, "primary")),
+@pytest.mark.parametrize("report, calls", [
+    (other(states.UP_TO_DATE), COMPLETED),
+    (other(states.DEMOTED), COMPLETED),
+    (other(states.ERROR, "no space"), [("fail", EVENT, "no space")]),
+    (other(states.SPLIT_BRAIN, "gone"), [("fail", EVENT, "gone")]),
+    (other(states.PRIMARY), [("fail", EVENT, "primary")]),
 ])
-def test_it_ends(report: ImageReport, call: Any) -> None:
+def test_it_ends(report: ImageReport, calls: Any) -> None:
     syncs = shown()
-    assert syncs.look([report], 106.0) == [call]
+    assert syncs.look([report], 106.0) == calls
     assert syncs.look([report], 107.0) == []
 
 
 def test_the_next_snapshot_is_an_event_of_its_own() -> None:
     syncs = shown()
-    assert syncs.look([syncing(1.0, 8)], 106.0) == [("complete", EVENT)]
+    assert syncs.look([syncing(1.0, 8)], 106.0) == COMPLETED
     [(method, event, *_)] = syncs.look([syncing(2.0, 8)], 106.0 + LONG_SECONDS)
     assert (method, event) == ("update", event_id("g", 8))
 
@@ -83,4 +84,4 @@ def test_no_more_than_fit_on_a_screen() -> None:
 
     assert (started(many, 100.0), started(many, 110.0), started(many, 111.0)) == (0, AT_ONCE, 0)
     done = [ImageReport("p/x", "0", states.UP_TO_DATE)] + many[1:]
-    assert started(done, 112.0) == 1
+    assert started(done, 112.0) == 2  # of which one is the last of the one that is done
