@@ -170,7 +170,8 @@ def _images_lines(images: Sequence[ImageStatus]) -> List[str]:
     oldest = _oldest(images)
     worst = f"; oldest copy: {span(_copy_age(oldest))}, of {oldest.name}" if oldest else ""
     rows = [(image.name, _state_word(image.standing), span(_age(image.standing.since, image.now)),
-             span(_copy_age(image)), image.standing.reason) for image in images]
+             span(_copy_age(image)), image.standing.reason)
+            for image in sorted(images, key=lambda image: -states.ALL.index(image.standing.state))]
     return [f"{standings}{worst}", "", table(("NAME", "STATE", "FOR", "COPY AGE", "REASON"), rows)]
 
 

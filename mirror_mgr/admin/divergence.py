@@ -102,6 +102,9 @@ def _way_out(spec: str, keep: Account, give_up: Account) -> WayOut:
     steps: List[Tuple[str, str]] = []
     if keep.primary is False:
         steps.append((keep.site_name, f"{_PREFIX} promote {spec} --force"))
+    elif keep.marks or give_up.marks:  # else there is a journal
+        # What was written since the newest mirror snapshot would not be copied.
+        steps.append((keep.site_name, f"{_PREFIX} snapshot {spec}"))
     if give_up.primary is not False:
         steps.append((give_up.site_name, f"{_PREFIX} demote {spec}"))
     steps.append((give_up.site_name, f"{_PREFIX} resync {spec}"))

@@ -25,6 +25,10 @@ def enable(cluster: "rados.Rados", spec: ImageSpec, mode: str) -> None:
         raise InvalidArgument(f"mode {mode!r}: must be 'journal' or 'snapshot'")
     with open_pool(cluster, spec.pool_spec) as ioctx, open_image(ioctx, spec) as image:
         def why(number: int) -> Optional[str]:
+            if number == errno.EROFS:
+                if is_mirrored(image) and not image.mirror_image_get_info()["primary"]:
+                    return "another site is its primary; change there what is to change"
+                return _in_use(spec)
             return _why_not_enabled(ioctx, spec, image, mode) if number == errno.EINVAL else None
 
         with explaining(f"image '{spec}': can't be mirrored in {mode} mode", why):
@@ -40,6 +44,11 @@ def _why_not_enabled(ioctx: "rados.Ioctx", spec: ImageSpec, image: "rbd.Image",
         return (f"it is mirrored in {current} mode; to change that, first run: "
                 f"ceph rbd-mirror image disable {spec}")
     return None
+
+
+def _in_use(spec: ImageSpec) -> str:
+    return ("a client has it open and does not let go of its lock; close it there first: "
+            f"rbd lock ls {spec} says who it is")
 
 
 def _not_enabled_above(spec: ImageSpec) -> str:
@@ -98,7 +107,7 @@ def _demote(ioctx: "rados.Ioctx", spec: ImageSpec) -> None:
             if not require_mirrored(image, spec)["primary"]:
                 raise InvalidArgument(f"image '{spec}': it is not primary here; "
                                       "demote it at the primary site")
-        with explaining(f"image '{spec}': can't be demoted"):
+        with explaining(f"image '{spec}': can't be demoted", {errno.EROFS: _in_use(spec)}.get):
             image.mirror_image_demote()
 
 

@@ -69,18 +69,26 @@ def test_a_site_that_is_not_seen() -> None:
 
 
 def test_the_ways_out_of_two_primaries() -> None:
-    found = explain("p/x", here(writable()), there(writable()))
+    found = explain("p/x", here(writable(primary(3))), there(writable(primary(4))))
     assert [(way.keep, way.steps) for way in found.ways_out] == [
-        ("site-a", (("site-b", "ceph rbd-mirror image demote p/x"),
+        ("site-a", (("site-a", "ceph rbd-mirror image snapshot p/x"),
+                    ("site-b", "ceph rbd-mirror image demote p/x"),
                     ("site-b", "ceph rbd-mirror image resync p/x"))),
-        ("site-b", (("site-a", "ceph rbd-mirror image demote p/x"),
+        ("site-b", (("site-b", "ceph rbd-mirror image snapshot p/x"),
+                    ("site-a", "ceph rbd-mirror image demote p/x"),
                     ("site-a", "ceph rbd-mirror image resync p/x")))]
 
 
 def test_the_ways_out_where_one_is_demoted() -> None:
-    found = explain("p/x", here(replica()), there(writable()))
+    found = explain("p/x", here(replica()), there(writable(primary(4))))
     assert [(way.keep, way.steps) for way in found.ways_out] == [
-        ("site-a", (("site-b", "ceph rbd-mirror image resync p/x"),)),
+        ("site-a", (("site-a", "ceph rbd-mirror image snapshot p/x"),
+                    ("site-b", "ceph rbd-mirror image resync p/x"))),
         ("site-b", (("site-b", "ceph rbd-mirror image promote p/x --force"),
                     ("site-a", "ceph rbd-mirror image demote p/x"),
                     ("site-a", "ceph rbd-mirror image resync p/x")))]
+
+
+def test_the_ways_out_in_journal_mode() -> None:
+    found = explain("p/x", here(writable()), there(writable()))
+    assert all("snapshot" not in command for way in found.ways_out for _, command in way.steps)

@@ -19,21 +19,27 @@ OUTPUTS = [
     (["image", "status", "{pool}/image"], []),
     (["image", "status", "{pool}/journaled"], []),
     (["image", "status", "{pool}/ns/image"], []),
+    (["image", "status", "{pool}/split"], []),
+    (["pool", "info", "{pool}/off"], []),
 ]
 
 
 @pytest.fixture
 def mirrored(site_a: Site, site_b: Site, pool: str) -> str:
-    """A pool with an image in snapshot mode, one in journal mode, and one in a namespace."""
+    """A pool with an image in snapshot mode, one in journal mode, one in a namespace, one split."""
     for site in (site_a, site_b):
+        site.rbd("namespace", "create", f"{pool}/off")
         site.rbd("namespace", "create", f"{pool}/ns")
         site.ceph("rbd-mirror", "pool", "enable", f"{pool}/ns", "image")
-    for image, mode in (("image", "snapshot"), ("journaled", "journal"), ("ns/image", "snapshot")):
+    for image, mode in (("image", "snapshot"), ("journaled", "journal"), ("ns/image", "snapshot"),
+                        ("split", "snapshot")):
         site_a.rbd("create", f"{pool}/{image}", "--size", "8M")
         site_a.ceph("rbd-mirror", "image", "enable", f"{pool}/{image}", mode)
-    copies = (f"{pool}/image", f"{pool}/ns/image")
+    copies = (f"{pool}/image", f"{pool}/ns/image", f"{pool}/split")
     wait_for(lambda: all(is_replaying(site_b, copy) for copy in copies), 120,
              lambda: site_b.ceph("rbd-mirror", "pool", "status", pool, "--detail"))
+    site_b.ceph("rbd-mirror", "image", "promote", f"{pool}/split", "--force")
+    site_b.ceph("rbd-mirror", "image", "demote", f"{pool}/split")
     return pool
 
 

@@ -3,11 +3,15 @@
 import base64
 import json
 from pathlib import Path
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, Iterator, List, Tuple
 
 import pytest
+import rbd
 
+from qa.images import opened
 from qa.sites import Site
+
+NOBODY = "00000000-0000-0000-0000-000000000000"
 
 # Words of ours, and those of rbd where they are others; all against site-a.
 MISTAKES: List[Tuple[List[str], str]] = [
@@ -51,19 +55,44 @@ MISTAKES: List[Tuple[List[str], str]] = [
     (["image", "snapshot", "{pool}/image"], "image enable {pool}/image"),
     (["image", "snapshot", "{pool}/journaled"], "journal"),
     (["image", "enable", "{pool}/journaled", "snapshot"], "image disable {pool}/journaled"),
+    (["image", "promote", "{pool}/journaled"], "primary here already"),
+    (["image", "resync", "{pool}/journaled"], "image demote {pool}/journaled"),
+    (["image", "promote", "{pool}/image"], "image enable {pool}/image"),
+    (["image", "demote", "{pool}/image"], "image enable {pool}/image"),
+    (["image", "resync", "{pool}/image"], "image enable {pool}/image"),
+    (["pool", "promote", "{bare}"], "pool enable {bare} image"),
+    (["pool", "demote", "{bare}"], "pool enable {bare} image"),
+    (["pool", "peer", "add", "{pool}", "client.c@site-c"], "'site-b'"),
+    (["pool", "peer", "set", "{pool}", "no-uuid", "client", "client.c"], "'no-uuid'"),
+    (["pool", "peer", "set", "{pool}", NOBODY, "client", "client.c"], NOBODY),
+    (["pool", "peer", "set", "{pool}", NOBODY, "bogus", "x"], "'bogus'"),
+    (["pool", "peer", "set", "{pool}", NOBODY, "direction", "bogus"], "'bogus'"),
+    (["pool", "peer", "remove", "{pool}", "no-uuid"], "'no-uuid'"),
+    (["image", "demote", "{pool}/in-use"], "rbd lock ls {pool}/in-use"),
+    (["image", "enable", "{pool}/idle", "journal"], "rbd lock ls {pool}/idle"),
 ]
 
 
 @pytest.fixture
-def names(site_a: Site, pool: str) -> Dict[str, str]:
-    """A mirrored pool, and one that is not mirrored, each with an image that is not."""
+def names(site_a: Site, pool: str) -> Iterator[Dict[str, str]]:
+    """A mirrored pool, and one that is not mirrored, each with an image that is not.
+
+    Two others, one of which is, are locked by a client that does not let go of them.
+    """
     bare = f"{pool}-bare"
     site_a.create_pool(bare)
     for name in (pool, bare):
         site_a.rbd("create", f"{name}/image", "--size", "8M")
     site_a.rbd("create", f"{pool}/journaled", "--size", "8M")
     site_a.ceph("rbd-mirror", "image", "enable", f"{pool}/journaled", "journal")
-    return {"pool": pool, "bare": bare}
+    for name in ("idle", "in-use"):
+        site_a.rbd("create", f"{pool}/{name}", "--size", "8M")
+    site_a.ceph("rbd-mirror", "image", "enable", f"{pool}/in-use", "snapshot")
+    with opened(site_a, pool, "idle", read_only=False) as idle, \
+            opened(site_a, pool, "in-use", read_only=False) as in_use:
+        for image in (idle, in_use):
+            image.lock_acquire(rbd.RBD_LOCK_MODE_EXCLUSIVE)
+        yield {"pool": pool, "bare": bare}
 
 
 def state(site: Site, pool: str) -> List[Any]:
