@@ -149,7 +149,8 @@ class Module(MgrModule):
 
     def witnesses(self) -> Witnesses:
         return Witnesses(self.read_services, {
-            image.global_id: image for image in self.supervisor.images()}, self.look)
+            image.global_id: image for image in self.supervisor.images()},
+            self.supervisor.trouble(), self.look)
 
     def read_services(self, pool_id: int) -> Services:
         daemons = self.get("service_map")["services"].get("rbd-mirror", {}).get("daemons", {})

@@ -36,12 +36,15 @@ def of_site(site: SiteStatus) -> Standing:
 
 
 def of_copy(local: SiteStatus, header: Optional[ImageHeader],
-            report: Optional[ImageReport]) -> Standing:
+            report: Optional[ImageReport], trouble: str = "") -> Standing:
     """How an image stands here where it is not primary.
 
-    `report` is what one of our own workers said last, if it is one of ours that has the image.
+    `report` is what one of our own workers said last, if it is one of ours that has the image;
+    `trouble` is why none of them replays the pool.
     """
     found = of_site(local)
+    if trouble and found.state == states.UNREPLAYED:
+        found = replace(found, reason=trouble)
     since, copied = found.since, found.copied
     if report is not None and report.state == found.state:
         since = since or _time(report.since)
@@ -58,7 +61,7 @@ def of_primary(peers: Sequence[Tuple[SiteStatus, Standing]]) -> Standing:
         if copy.state == states.SPLIT_BRAIN:
             return Standing(states.SPLIT_BRAIN, f"the copy at {_name(site)} has changes of its own")
     if all(site.last_update is None for site, _ in peers):
-        return Standing(states.PRIMARY, "no site has told of a copy of it yet")
+        return Standing(states.PRIMARY, "no site tells of a copy of it")
     times = [copy.copied for _, copy in peers if copy.copied is not None]
     return Standing(states.PRIMARY, "; ".join(
         f"{_name(site)}: {copy.state}: {copy.reason}" for site, copy in peers
@@ -80,7 +83,7 @@ def _split(description: str) -> Tuple[str, Dict[str, Any]]:
 
 def _nobody(site: SiteStatus) -> str:
     if site.last_update is None:
-        return "no worker and no rbd-mirror daemon has told of it yet"
+        return "no worker and no rbd-mirror daemon replays it"
     return "the worker or rbd-mirror daemon that replayed it is gone"
 
 

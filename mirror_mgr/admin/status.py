@@ -3,7 +3,7 @@
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
-from typing import Any, Callable, Dict, Iterable, Iterator, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, Mapping, NamedTuple, Optional, Tuple
 
 import rados
 import rbd
@@ -35,12 +35,25 @@ class Witnesses:
 
     :ivar services: gives the service map's daemons, with their state in the pool of this id
     :ivar reports: what this manager's own workers said last, by global image id
+    :ivar trouble: why these workers replay nothing of a pool, by its name
     :ivar look: looks at an image at the peer site
     """
 
     services: Callable[[int], Services]
     reports: Mapping[str, ImageReport]
+    trouble: Mapping[str, str]
     look: LookAtImages
+
+
+    def about(self, pool: str) -> "_Hearsay":
+        return _Hearsay(self.reports, self.trouble.get(pool, ""))
+
+
+class _Hearsay(NamedTuple):
+    """What this manager's own workers said of a pool."""
+
+    reports: Mapping[str, ImageReport]
+    trouble: str
 
 
 def pool_status(cluster: "rados.Rados", witnesses: Witnesses, spec: PoolSpec,
@@ -60,7 +73,8 @@ def pool_status(cluster: "rados.Rados", witnesses: Witnesses, spec: PoolSpec,
                 image_health=image_health(counts),
                 states=counts,
                 daemons=daemons.daemons if detail else None,
-                images=_all_images(ioctx, daemons, witnesses.reports) if detail else None)
+                images=(_all_images(ioctx, daemons, witnesses.about(spec.pool)) if detail
+                        else None))
 
 
 def image_health(states: Iterable[str]) -> Health:
@@ -82,7 +96,7 @@ def image_status(cluster: "rados.Rados", witnesses: Witnesses, spec: ImageSpec) 
         daemons = witnesses.services(ioctx.get_pool_id())
         header = headers.read(ioctx, [status["id"]]).get(status["id"])
         found = _told(_Facts(status, mode, primary, header), _peer_names(ioctx),
-                      daemons.by_instance(instance_id), witnesses.reports)
+                      daemons.by_instance(instance_id), witnesses.about(spec.pool))
         if primary and mode == "snapshot":
             found = replace(found, snapshots=_snapshots(image))
         if found.standing.state == states.SPLIT_BRAIN and header is not None:
@@ -107,7 +121,7 @@ class _Facts:
 
 
 def _told(facts: _Facts, peer_names: Mapping[str, str], daemon: Optional[Daemon],
-          reports: Mapping[str, ImageReport]) -> ImageStatus:
+          hearsay: _Hearsay) -> ImageStatus:
     status, global_id = facts.status, facts.status["info"]["global_id"]
     local, peers = _local(status), _peers(status, peer_names)
     copies: Tuple[Standing, ...] = ()
@@ -115,7 +129,8 @@ def _told(facts: _Facts, peer_names: Mapping[str, str], daemon: Optional[Daemon]
         copies = tuple(standing.of_site(site) for site in peers)
         here = standing.of_primary(list(zip(peers, copies)))
     else:
-        here = standing.of_copy(local, facts.header, reports.get(global_id))
+        here = standing.of_copy(local, facts.header, hearsay.reports.get(global_id),
+                                hearsay.trouble)
     return ImageStatus(
         name=status["name"], id=status["id"], global_id=global_id, mode=facts.mode,
         primary=facts.primary, local=local, daemon=daemon if status.get("up") else None,
@@ -143,7 +158,7 @@ def _explained(cluster: "rados.Rados", ioctx: "rados.Ioctx", spec: ImageSpec, im
 
 
 def _all_images(ioctx: "rados.Ioctx", daemons: Services,
-                reports: Mapping[str, ImageReport]) -> Tuple[ImageStatus, ...]:
+                hearsay: _Hearsay) -> Tuple[ImageStatus, ...]:
     info = dict(rbd.RBD().mirror_image_info_list(ioctx))
     instances = dict(rbd.RBD().mirror_image_instance_id_list(ioctx))
     peer_names = _peer_names(ioctx)
@@ -153,7 +168,7 @@ def _all_images(ioctx: "rados.Ioctx", daemons: Services,
     found = [_told(
         _Facts(status, word(IMAGE_MODES, info[id]["mode"]) if id in info else "unknown",
                primary.get(id), known.get(id)),
-        peer_names, daemons.by_instance(instances.get(id)), reports)
+        peer_names, daemons.by_instance(instances.get(id)), hearsay)
         for id, status in statuses.items()]
     return tuple(sorted(found, key=lambda image: image.name))
 

@@ -30,7 +30,7 @@ def health_items(pools: Iterable[PoolReport], images: Iterable[ImageReport],
                  now: float) -> List[HealthItem]:
     """Given what all workers reported, and the time, return what is wrong, in order."""
     items = []
-    for pool in pools:
+    for pool in _whole(pools):
         if pool.foreign_leader:
             items.append(HealthItem(FOREIGN_DAEMON, pool.name, (
                 "pool '%s': the rbd-mirror daemon %s holds its leader lock, so the workers stand "
@@ -49,5 +49,22 @@ def health_items(pools: Iterable[PoolReport], images: Iterable[ImageReport],
                 % (image.spec, image.spec))))
         elif image.state == states.ERROR and now - image.since > ERROR_SECONDS:
             items.append(HealthItem(IMAGE_ERROR, image.spec, (
-                "image '%s' is not replayed and tried again: %s" % (image.spec, image.reason))))
+                "image '%s' is in error: %s; it is tried again, how that goes is in: "
+                'ceph rbd-mirror image status %s' % (image.spec, image.reason, image.spec))))
     return sorted(items, key=lambda item: (item.code, item.subject))
+
+
+def trouble(pools: Iterable[PoolReport]) -> Dict[str, str]:
+    """Given what all workers reported, return why pools are not replayed, by their names."""
+    found = {}
+    for pool in _whole(pools):
+        if pool.foreign_leader:
+            found[pool.name] = 'the rbd-mirror daemon %s has the pool' % pool.foreign_leader
+        elif pool.peer_error:
+            found[pool.name] = pool.peer_error
+    return found
+
+
+def _whole(pools: Iterable[PoolReport]) -> List[PoolReport]:
+    """Peers and leaders are those of a whole pool, whatever namespaces it has."""
+    return [pool for pool in pools if '/' not in pool.name]

