@@ -19,6 +19,7 @@ from ..wire.snapshot import Snapshot
 from ..wire.watch_notify import ImageOp, decode_image
 from . import settings, status
 from .status import ImageStatus, Meter, SyncHistory, Syncing
+from .waiting import heard
 
 log = logging.getLogger(__name__)
 
@@ -130,9 +131,7 @@ class ImageReplayer:
                 if pause:
                     _end_all(self._flushes[:flushes])
                     del self._flushes[:flushes]
-                try:
-                    await asyncio.wait_for(self._news.wait(), pause)
-                except asyncio.TimeoutError:
+                if not await heard(self._news, pause):
                     self._only_remote = False
         finally:
             _end_all(self._flushes)

@@ -25,6 +25,7 @@ from ..wire.journal import (
 )
 from . import status
 from .image import ImageReplayer
+from .waiting import heard
 
 log = logging.getLogger(__name__)
 
@@ -265,10 +266,7 @@ class JournalImageReplayer(ImageReplayer):
                 self._stop = "force promoted"
             elif header is not None and header.image.resync_requested:
                 self._stop = "resync requested"
-            try:
-                await asyncio.wait_for(self._local_news.wait(), _LOOK_SECONDS)
-            except asyncio.TimeoutError:
-                pass
+            await heard(self._local_news, _LOOK_SECONDS)
 
     # --- status ---------------------------------------------------------------------------------
 

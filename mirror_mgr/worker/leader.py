@@ -14,6 +14,7 @@ from ..errors import Busy, Fenced, MirrorError
 from ..wire.header import LEADER
 from ..wire.watch_notify import LeaderOp, encode_leader
 from . import settings
+from .waiting import heard
 
 _RETRY_SECONDS = 3.0
 _DESCRIPTION = "mirror_mgr"
@@ -62,13 +63,9 @@ class Leader:
 
     async def _lead(self) -> None:
         await self._say(LeaderOp.LOCK_ACQUIRED)
-        while True:
-            try:
-                await asyncio.wait_for(self._lost.wait(), settings.heartbeat_seconds(
-                    self._pool.connection.conf_get))
-                break
-            except asyncio.TimeoutError:
-                await self._say(LeaderOp.HEARTBEAT)
+        conf_get = self._pool.connection.conf_get
+        while not await heard(self._lost, settings.heartbeat_seconds(conf_get)):
+            await self._say(LeaderOp.HEARTBEAT)
         self._set(False, None)
         await self._lock.release()
 

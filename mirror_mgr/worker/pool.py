@@ -37,6 +37,7 @@ from .journal_image import JournalImageReplayer
 from .leader import Leader
 from .statuses import StatusBoard
 from .stops import ManualStops
+from .waiting import heard
 
 log = logging.getLogger(__name__)
 
@@ -427,10 +428,7 @@ class PoolReplayer:
         await asyncio.gather(*(one.close() for one in namespaces.values()))
 
     async def _wait(self, seconds: float) -> None:
-        try:
-            await asyncio.wait_for(self._news.wait(), seconds)
-        except asyncio.TimeoutError:
-            pass
+        await heard(self._news, seconds)
 
     def _complain(self, text: str) -> None:
         if text != self.peer_error:

@@ -14,6 +14,7 @@ from ..wire import cls_rbd
 from ..wire.header import MIRRORING
 from ..wire.mirror import SiteStatus
 from .status import ImageStatus
+from .waiting import heard
 
 REFRESH_SECONDS = 30.0
 _AT_ONCE = 64
@@ -57,10 +58,7 @@ class StatusBoard:
                 except MirrorError as error:
                     self.error = str(error)
                     await asyncio.sleep(1.0)
-                try:
-                    await asyncio.wait_for(self._changed.wait(), REFRESH_SECONDS / 6)
-                except asyncio.TimeoutError:
-                    pass
+                await heard(self._changed, REFRESH_SECONDS / 6)
         finally:
             await self._unwatch()
 

@@ -16,6 +16,7 @@ from .pool import PoolReplayer, image_spec, read_mirroring
 from .service import ServiceEntry
 from .status import Syncing
 from .stops import ManualStops
+from .waiting import heard
 
 log = logging.getLogger(__name__)
 
@@ -122,10 +123,7 @@ class Worker:
                 raise
             except MirrorError as error:
                 log.warning("%s", error)
-            try:
-                await asyncio.wait_for(self._news.wait(), _TELL_SECONDS)
-            except asyncio.TimeoutError:
-                pass
+            await heard(self._news, _TELL_SECONDS)
 
     def _follow_conf(self) -> None:
         """Take over a change of Ceph's own option; what the manager says later counts again."""
