@@ -11,7 +11,7 @@ from typing import List, Optional, Tuple, Union
 
 from ..wire.constants import NOSNAP, Feature, SnapState
 from ..wire.header import ImageHeader
-from ..wire.snapshot import MirrorNamespace, Snapshot
+from ..wire.snapshot import MirrorNamespace, Snapshot, TrashNamespace
 
 LOCAL_IS_PRIMARY = "local image is primary"
 
@@ -90,7 +90,7 @@ Action = Union[Idle, Waiting, NeedsSnapshot, Stopped, Broken, Sync]
 class Plan:
     """The action, and the clean-up that goes before it.
 
-    `drop_local` are local mirror snapshots to remove, `unlink_remote` remote ones that no longer
+    `drop_local` are local snapshots to remove, `unlink_remote` remote ones that no longer
     need to wait for us; both ascending.  Unfinished snapshots stay until a later one is complete:
     they are what tells that the image was written to.
     """
@@ -166,6 +166,7 @@ def _plan_copy(global_id: str, local: ImageHeader, remote: ImageHeader, link: Li
                    and link.peer_uuid in mirror(s).peer_uuids)
     drop = [s for s in local.mirror_snapshots if base is not None and s.id < base.id
             and mirror(s).is_non_primary and not mirror(s).peer_uuids]
+    drop = sorted(drop + _unneeded(local), key=lambda snapshot: snapshot.id)
     end = _end(remote, start, link, unfinished)
     if not isinstance(end, Snapshot):
         return Plan(end, tuple(drop), unlink)
@@ -179,6 +180,12 @@ def _plan_copy(global_id: str, local: ImageHeader, remote: ImageHeader, link: Li
         dirty=(any(s is not resume for s in unfinished)
                or resume is not None and _lost_snapshots(resume, remote, start))),
         tuple(drop), unlink)
+
+
+def _unneeded(local: ImageHeader) -> List[Snapshot]:
+    """Removed snapshots that were kept for clones, and that no clone needs any more."""
+    return [s for s in local.snapshots
+            if isinstance(s.namespace, TrashNamespace) and not s.child_count]
 
 
 def _base_and_unfinished(local: ImageHeader) -> Tuple[Optional[Snapshot], List[Snapshot]]:

@@ -275,12 +275,17 @@ class SnapshotSync:
         if self.local.features & ~self.remote.features & Feature.DEEP_FLATTEN:
             await self.copy.drop_feature(Feature.DEEP_FLATTEN)
         await self.copy.detach_parent(self.local)
-        self.local = await self._own_header()
+        self.local = await self._header_still_ours()
 
-    async def _own_header(self) -> ImageHeader:
+    async def _header_still_ours(self) -> ImageHeader:
         header = await self.copy.header()
         if header is None or not header.features & Feature.NON_PRIMARY:
             raise NotReady("the local image was promoted or removed meanwhile")
+        return header
+
+    async def _own_header(self) -> ImageHeader:
+        """The same, with no snapshot but ours above the one that is being made."""
+        header = await self._header_still_ours()
         if self._target_id and header.snap_seq != self._target_id:
             raise NotReady("another client made a snapshot of the local image meanwhile")
         return header

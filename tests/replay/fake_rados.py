@@ -328,6 +328,11 @@ class FakePool:
         data = self.rados.content(oid, self._snap_id)
         return None if data is None else data[offset:offset + length]
 
+    async def stat(self, oid: str) -> Optional[int]:
+        await self.rados.turn()
+        data = self.rados.content(oid, self._snap_id)
+        return None if data is None else len(data)
+
     async def operate(self, oid: str, operation: Operation) -> None:
         await self.rados.turn()
         self.rados.count_write()

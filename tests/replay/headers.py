@@ -5,9 +5,9 @@ stands for the remote snapshot 3.
 """
 
 from mirror_mgr.replay.scan import Link, snapshot_name
-from mirror_mgr.wire.constants import NOSNAP, Feature, SnapState
+from mirror_mgr.wire.constants import NOSNAP, Feature, NamespaceType, SnapState
 from mirror_mgr.wire.header import ImageHeader
-from mirror_mgr.wire.snapshot import MirrorNamespace, Snapshot, UserNamespace
+from mirror_mgr.wire.snapshot import MirrorNamespace, Snapshot, TrashNamespace, UserNamespace
 
 GLOBAL_ID = "9a5c0ef1-0001-4000-8000-000000000001"
 LINK = Link(local_uuid="uuid-of-local", remote_uuid="uuid-of-remote", peer_uuid="peer-us")
@@ -34,6 +34,12 @@ def replica(*snapshots):
 
 def user(snap_id, name="s"):
     return Snapshot(snap_id, name, SIZE, namespace=UserNamespace())
+
+
+def trashed(snap_id, clones=0):
+    """A user snapshot that was removed while it had clones."""
+    return Snapshot(snap_id, "uuid", SIZE, namespace=TrashNamespace("s", NamespaceType.USER),
+                    child_count=clones)
 
 
 def primary(snap_id, peers=US, complete=True):

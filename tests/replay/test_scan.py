@@ -29,6 +29,7 @@ from tests.replay.headers import (
     orphan,
     primary,
     replica,
+    trashed,
     user,
     writable,
 )
@@ -275,6 +276,12 @@ class TestNames:
 
 
 class TestWhatIsDroppedAndUnlinked:
+    def test_what_was_kept_for_clones_that_are_gone(self):
+        """A snapshot that the primary removed while it had clones here."""
+        unneeded, needed = trashed(4), trashed(6, clones=1)
+        local = replica(unneeded, copied(5, of=1), needed, copied(8, of=3))
+        assert plan(local, writable(primary(3))) == Plan(Idle(), (unneeded, copied(5, of=1)))
+
     def test_what_is_older_than_the_base(self):
         local = replica(copied(5, of=1), copying(6, of=2, done=3), user(7), copied(8, of=3))
         remote = writable(primary(1), primary(2), primary(3))
