@@ -12,7 +12,7 @@ import json
 import logging
 import os
 import struct
-from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional
+from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Set
 
 from ..errors import InvalidArgument, MirrorError, NotReady
 
@@ -41,6 +41,8 @@ class AdminSocket:
         self._path = path
         self._commands = commands
         self._server: Optional[asyncio.AbstractServer] = None
+        # Of a client that has said all it will, asyncio itself keeps no hold: it is collected.
+        self._serving: Set[Optional["asyncio.Task[None]"]] = set()
 
     @property
     def librados_path(self) -> str:
@@ -67,6 +69,8 @@ class AdminSocket:
                     os.unlink(path)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        self._serving.add(task)
         try:
             request = await reader.readuntil(b"\0")
             text = await self._answer(request)
@@ -75,6 +79,7 @@ class AdminSocket:
         except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, OSError) as error:
             log.info("admin socket: %s", error)
         finally:
+            self._serving.discard(task)
             writer.close()
 
     async def _answer(self, request: bytes) -> bytes:
