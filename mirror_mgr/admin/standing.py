@@ -5,6 +5,7 @@ that it is the same whoever replays.
 """
 
 import json
+import re
 from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any, Dict, Optional, Sequence, Tuple
@@ -22,7 +23,7 @@ def of_site(site: SiteStatus) -> Standing:
     """How the image stands at the site that this status is from."""
     up, _, word = site.state.partition("+")
     text, details = _split(site.description)
-    copied = _time(details.get("local_snapshot_timestamp"))
+    copied = _time(details.get("local_snapshot_timestamp") or details.get("copied_timestamp"))
     if up != "up":
         return Standing(states.UNREPLAYED, _nobody(site), site.last_update, copied)
     if details.get("standing") in states.ALL:
@@ -32,7 +33,7 @@ def of_site(site: SiteStatus) -> Standing:
     if word == "replaying":
         return replace(_of_daemon_s_replay(text, details), copied=copied)
     state, reason = _of_text(word, text)
-    return Standing(state, reason)
+    return Standing(state, reason, sync=_first_copy(text) if state == states.SYNCING else None)
 
 
 def of_copy(local: SiteStatus, header: Optional[ImageHeader],
@@ -125,6 +126,12 @@ def _sync(details: Dict[str, Any]) -> Optional[SyncProgress]:
         bytes_total=details.get("syncing_bytes_total"),
         bytes_per_second=details.get("bytes_per_second"),
         seconds_left=details.get("seconds_until_synced"))
+
+
+def _first_copy(text: str) -> Optional[SyncProgress]:
+    """Of a journal-mode image: "bootstrapping, IMAGE_SYNC/COPY_IMAGE 33%"."""
+    percent = re.search(r" (\d+)%$", text)
+    return SyncProgress(float(percent[1])) if percent else None
 
 
 def _demoted_at(found: Standing, header: Optional[ImageHeader]) -> Optional[datetime]:

@@ -107,6 +107,13 @@ def test_a_sync_in_figures() -> None:
     assert of_site(replaying(replay_state="syncing", syncing_percent=25)).sync == SyncProgress(25.0)
 
 
+def test_journal_mode() -> None:
+    first = of_site(said("up+syncing", "bootstrapping, IMAGE_SYNC/COPY_IMAGE 33%"))
+    assert first.sync == SyncProgress(33.0)
+    assert of_site(said("up+syncing", "bootstrapping, IMAGE_SYNC/NOTIFY")).sync is None
+    assert of_site(replaying(entries_behind_primary=0, copied_timestamp=9)).copied == at(9)
+
+
 def test_a_dead_worker_s_last_word_tells_how_old_the_copy_is() -> None:
     found = of_site(replace(replaying(local_snapshot_timestamp=9), state="down+replaying"))
     assert found == Standing(states.UNREPLAYED, found.reason, SEEN, at(9))
