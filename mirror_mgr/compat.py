@@ -74,6 +74,14 @@ def disconnected(mgr: Any, addresses: str) -> None:
         mgr._ceph_unregister_client(addresses)
 
 
+def forget_rados(mgr: Any) -> None:
+    """Have ``mgr.rados`` connect anew when it is asked for the next time."""
+    old, mgr._rados = mgr._rados, None
+    if old is not None:
+        # Not shut down: commands that it failed may still be at it.
+        disconnected(mgr, old.get_addrs())
+
+
 def _clients_have_names() -> bool:
     """Reef and later."""
     return "_ceph_unregister_client(None" in inspect.getsource(mgr_module.MgrModule.shutdown)

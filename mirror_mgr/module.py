@@ -128,6 +128,10 @@ class Module(MgrModule):
 
     # What commands ask of their host
 
+    def renew_rados(self) -> None:
+        self.log.warning("the manager's client was blocklisted; connecting anew")
+        compat.forget_rados(self)
+
     def command_seconds(self) -> float:
         return float(self.get_option("command_seconds"))
 

@@ -17,6 +17,7 @@ from rados import Rados
 
 from qa import ports, processes, siteconf
 from qa.errors import CommandFailed, LabError
+from qa.waiting import wait_for
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 STOCK_MODULES = Path("/usr/share/ceph/mgr")
@@ -117,6 +118,32 @@ class Site:
     def start_mgr(self) -> None:
         """Start the manager; it answers once `wait_ready` returns."""
         self._start("mgr.x", "ceph-mgr", "-i", "x")
+
+    def start_standby_mgr(self) -> None:
+        """Start a second manager, mgr.y, which waits for the first to fail; wait until it does."""
+        caps = ("mon", "allow profile mgr", "osd", "allow *", "mds", "allow *")
+        keyring = self.directory / "keyrings" / "mgr.y.keyring"
+        keyring.write_text(self.ceph("auth", "get-or-create", "mgr.y", *caps))
+        self._start("mgr.y", "ceph-mgr", "-i", "y")
+        wait_for(lambda: self.ceph_json("mgr", "dump")["standbys"])
+
+    def fail_over_mgr(self) -> None:
+        """Have the manager that waits take the place of the active one, whose clients the monitor
+        blocklists; wait until it has."""
+        before = self.ceph_json("mgr", "dump")["active_name"]
+        self.ceph("mgr", "fail", before)
+        wait_for(lambda: self._active_other_than(before))
+
+    def stop_standby_mgr(self) -> None:
+        """Have mgr.x be the active manager again and end mgr.y."""
+        if self.ceph_json("mgr", "dump")["active_name"] != "x":
+            self.fail_over_mgr()
+        self._stop("mgr.y")
+        self.wait_ready()
+
+    def _active_other_than(self, name: str) -> bool:
+        found = self.ceph_json("mgr", "dump")
+        return found["available"] and found["active_name"] != name
 
     def stop_mgr(self) -> None:
         """Ask the manager to end and wait until it has."""

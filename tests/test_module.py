@@ -72,6 +72,9 @@ class FakeScheduler:
     def tick(self) -> None:
         pass
 
+    def refresh(self) -> None:
+        pass
+
     def stop(self) -> None:
         self.calls.append("stop")
 

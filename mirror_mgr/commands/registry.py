@@ -30,7 +30,7 @@ from ..admin.peer_probe import Sight
 from ..admin.specs import ImageSpec
 from ..admin.status import Witnesses
 from ..admin.token import Token
-from ..errors import InvalidArgument, MirrorError
+from ..errors import Fenced, InvalidArgument, MirrorError
 from ..model import Outcome
 from ..schedule.scheduler import Scheduler
 from ..supervisor.supervisor import Supervisor
@@ -60,6 +60,9 @@ class Host(Protocol):
     @property
     def rados(self) -> Any:
         """Return a rados.Rados of the local cluster."""
+
+    def renew_rados(self) -> None:
+        """Have `rados` connect anew, since it was blocklisted."""
 
     def look(self, token: Token, pool: str, namespace: str = "",
              global_ids: Sequence[str] = ()) -> Sight:
@@ -135,8 +138,13 @@ def run(command: Command, host: Host, given: Mapping[str, Any],
         inbuf: Optional[str]) -> Tuple[int, str, str]:
     """Carry a command out; return 0 or a negative errno, stdout and stderr.  Raise nothing."""
     try:
-        outcome = host.deadlines.within(host.command_seconds(), command.prefix,
-                                        lambda: _call(command, host, given, inbuf))
+        try:
+            outcome = _within_deadline(command, host, given, inbuf)
+        except Fenced:
+            host.renew_rados()
+            outcome = _within_deadline(command, host, given, inbuf)
+        if "w" in command.perm:
+            host.scheduler.refresh()  # whatever was changed, it may be of account to schedules
         failure = outcome.failure
         return (-failure.errno, outcome.text, failure.message) if failure else (0, outcome.text, "")
     except MirrorError as error:
@@ -145,6 +153,12 @@ def run(command: Command, host: Host, given: Mapping[str, Any],
         host.log.exception("%s failed; please report this", command.prefix)
         return -errno.EIO, "", (f"{command.prefix}: an error inside mirror_mgr; "
                                 "the manager's log has it, please report it")
+
+
+def _within_deadline(command: Command, host: Host, given: Mapping[str, Any],
+                     inbuf: Optional[str]) -> Outcome:
+    return host.deadlines.within(host.command_seconds(), command.prefix,
+                                 lambda: _call(command, host, given, inbuf))
 
 
 def _call(command: Command, host: Host, given: Mapping[str, Any], inbuf: Optional[str]) -> Outcome:

@@ -9,7 +9,7 @@ from mirror_mgr import commands
 from mirror_mgr.commands import deadline, registry
 from mirror_mgr.commands.deadline import Deadlines
 from mirror_mgr.commands.registry import Argument, ImageText, PoolText, Text
-from mirror_mgr.errors import DeadlineExceeded, NotFound
+from mirror_mgr.errors import DeadlineExceeded, Fenced, NotFound
 
 
 class Host:
@@ -17,6 +17,14 @@ class Host:
 
     def __init__(self) -> None:
         self.deadlines = Deadlines()
+        self.scheduler = self
+        self.refreshed = self.renewed = 0
+
+    def refresh(self) -> None:
+        self.refreshed += 1
+
+    def renew_rados(self) -> None:
+        self.renewed += 1
 
     def command_seconds(self) -> float:
         return 5.0
@@ -166,3 +174,17 @@ def test_every_command_has_a_help_and_a_fitting_permission() -> None:
     assert perms["pool status"] == perms["worker ls"] == "r"
     assert perms["pool enable"] == perms["image snapshot"] == "w"
     assert perms["pool peer bootstrap create"] == "rw"  # its output lets one in
+
+
+def test_a_client_that_was_blocklisted_is_replaced(made: List[registry.Command]) -> None:
+    @registry.command("change", "w")
+    def change(mgr: Any, times: str) -> str:
+        if mgr.renewed < int(times):
+            raise Fenced("blocklisted")
+        return "done"
+
+    host = Host()
+    assert registry.run(made[0], host, {"times": "1"}, None) == (0, "done", "")
+    assert (host.renewed, host.refreshed) == (1, 1)
+    assert registry.run(made[0], host, {"times": "9"}, None)[0] == -errno.ESHUTDOWN
+    assert (host.renewed, host.refreshed) == (2, 1)

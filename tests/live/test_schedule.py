@@ -1,0 +1,292 @@
+"""Mirror snapshots on time: made once for each due time, whatever happens meanwhile."""
+
+import json
+import time
+from contextlib import contextmanager
+from typing import Any, Dict, Iterator, List
+
+import pytest
+
+from qa.sites import Site
+from qa.waiting import wait_for
+
+SCHEDULE = ("rbd-mirror", "snapshot", "schedule")
+SOON = 6  # seconds: for the schedule to be stored and the image to be opened
+
+
+def start_time(due: int) -> str:
+    return time.strftime("%H:%M:%SZ", time.gmtime(due))
+
+
+def soon() -> int:
+    return int(time.time()) + SOON
+
+
+def schedule(site: Site, *words: str) -> str:
+    return site.ceph(*SCHEDULE, *words)
+
+
+def status(site: Site, pool: str) -> Dict[str, Dict[str, Any]]:
+    """By image; none while the manager does not answer."""
+    result = site.run("ceph", *SCHEDULE, "status", "--pool", pool, "--format", "json")
+    found = json.loads(result.stdout) if result.returncode == 0 else []
+    return {view["image"].partition("/")[2]: view for view in found}
+
+
+def wait_done(site: Site, pool: str, image: str, count: int = 1) -> Dict[str, Any]:
+    def done() -> Any:
+        view = status(site, pool).get(image)
+        return view if view and view["done"] >= count else None
+
+    return wait_for(done, describe=lambda: str(status(site, pool)))
+
+
+def mirror_snapshots(site: Site, image: str) -> List[int]:
+    """The ids of the primary mirror snapshots."""
+    return [snap["id"] for snap in site.rbd_json("snap", "ls", "--all", image)
+            if snap["namespace"]["type"] == "mirror"]
+
+
+def make_image(site: Site, spec: str) -> None:
+    site.rbd("create", spec, "--size", "4M")
+    site.ceph("rbd-mirror", "image", "enable", spec, "snapshot")
+
+
+def health(site: Site) -> Dict[str, Any]:
+    return site.ceph_json("health", "detail")["checks"]
+
+
+@pytest.fixture
+def scheduled(site_a: Site, pool: str, no_workers: None) -> str:
+    """A pool with an image, and nobody who removes older snapshots of it."""
+    make_image(site_a, f"{pool}/image")
+    return pool
+
+
+@pytest.fixture
+def two_managers(site_a: Site) -> Iterator[Site]:
+    site_a.start_standby_mgr()
+    yield site_a
+    site_a.stop_standby_mgr()
+
+
+def test_on_time(site_a: Site, scheduled: str) -> None:
+    site_a.rbd("namespace", "create", f"{scheduled}/ns")
+    site_a.ceph("rbd-mirror", "pool", "enable", f"{scheduled}/ns", "image")
+    make_image(site_a, f"{scheduled}/ns/image")
+    before = mirror_snapshots(site_a, f"{scheduled}/image")
+    due = soon()
+    schedule(site_a, "add", "1h", start_time(due), "--pool", scheduled)
+    schedule(site_a, "add", "1d", start_time(due + 3600), "--pool", scheduled,
+             "--namespace", "ns", "--spread", "--deadline", "10m")
+    view = wait_done(site_a, scheduled, "image")
+    [made] = set(mirror_snapshots(site_a, f"{scheduled}/image")) - set(before)
+    assert (view["snapshot_id"], view["failed"], view["skipped"]) == (made, 0, 0)
+    assert view["late_seconds"] >= 0
+    assert view["last_run"] >= time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(due))
+    assert view["next_due"] == time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(due + 3600))
+    assert status(site_a, scheduled)["ns/image"]["done"] == 0
+    [one, other] = site_a.ceph_json(*SCHEDULE, "status", "--pool", scheduled, "--sum")
+    assert {one["level"], other["level"]} == {scheduled, f"{scheduled}/ns"}
+
+
+def test_run_pause_and_resume(site_a: Site, scheduled: str) -> None:
+    schedule(site_a, "add", "1d", "--pool", scheduled)
+    assert "Made 1 mirror snapshots" in schedule(site_a, "run", "--pool", scheduled)
+    assert status(site_a, scheduled)["image"]["done"] == 1
+    schedule(site_a, "pause", "--pool", scheduled, "--image", "image")
+    due = soon()
+    schedule(site_a, "add", "1h", start_time(due), "--pool", scheduled)
+    view = status(site_a, scheduled)["image"]
+    assert (view["state"], view["next_due"]) == ("paused", "")
+    wait_for(lambda: time.time() > due + 1)
+    schedule(site_a, "resume", "--pool", scheduled, "--image", "image")
+    view = status(site_a, scheduled)["image"]
+    assert (view["state"], view["done"], view["skipped"]) == ("scheduled", 1, 0)
+
+
+def test_what_becomes_of_an_image_is_noticed(site_a: Site, scheduled: str) -> None:
+    schedule(site_a, "add", "1d", "--pool", scheduled)
+    image = f"{scheduled}/image"
+    site_a.ceph("rbd-mirror", "image", "demote", image)
+    wait_for(lambda: not status(site_a, scheduled))
+    site_a.rbd("mirror", "image", "promote", image)  # by others
+    wait_for(lambda: "image" in status(site_a, scheduled))
+    make_image(site_a, f"{scheduled}/new")
+    wait_for(lambda: "new" in status(site_a, scheduled))
+    schedule(site_a, "add", "2d", "--pool", scheduled, "--image", "new")
+    site_a.rbd("rm", f"{scheduled}/new")
+    wait_for(lambda: "new" not in status(site_a, scheduled))
+    wait_for(lambda: "new" not in schedule(site_a, "ls", "--recursive"))
+
+
+def test_a_pool_without_a_peer_has_no_snapshots(site_a: Site, pool: str) -> None:
+    lonely = f"{pool}-lonely"
+    site_a.create_pool(lonely)
+    try:
+        site_a.ceph("rbd-mirror", "pool", "enable", lonely, "image")
+        make_image(site_a, f"{lonely}/image")
+        schedule(site_a, "add", "1m", "--pool", lonely)
+        view = wait_for(lambda: status(site_a, lonely))["image"]
+        assert view["state"] == "no peer" and "peer bootstrap" in view["why"]
+    finally:
+        site_a.ceph("osd", "pool", "rm", lonely, lonely, "--yes-i-really-really-mean-it")
+
+
+@pytest.mark.parametrize("words, code", [
+    (["add", "0m", "--pool", "POOL"], 22), (["add", "1w", "--pool", "POOL"], 22),
+    (["add", "5x", "--pool", "POOL"], 22), (["add", "9" * 30 + "d", "--pool", "POOL"], 22),
+    (["add", "1h", "25:00", "--pool", "POOL"], 22), (["add", "1h", "noon", "--pool", "POOL"], 22),
+    (["add", "1h", "--image", "image"], 22), (["add", "1h", "--pool", "nope"], 2),
+    (["add", "1h", "--pool", "POOL", "--namespace", "nope"], 2),
+    (["add", "1h", "--pool", "POOL", "--image", "nope"], 2),
+    (["add", "1h", "--pool", "POOL", "--image", "journaled"], 22),
+    (["add", "1h", "--pool", "POOL", "--deadline", "soon"], 22),
+    (["remove", "1h", "--pool", "POOL"], 2), (["remove", "--pool", "POOL"], 2),
+    (["ls", "--pool", "POOL"], 2), (["resume", "--pool", "POOL"], 2),
+    (["run", "--pool", "POOL"], 2)])
+def test_refusals(site_a: Site, unscheduled: str, words: List[str], code: int) -> None:
+    named = [unscheduled if word == "POOL" else word for word in words]
+    result = site_a.run("ceph", *SCHEDULE, *named)
+    assert (result.returncode, result.stdout.strip()) == (code, "")
+    assert "Traceback" not in result.stderr
+    assert unscheduled not in schedule(site_a, "ls", "--recursive")
+
+
+@pytest.fixture(scope="module")
+def unscheduled(lab: Any) -> Iterator[str]:
+    """A pool with an image in journal mode and no schedule."""
+    site = lab.sites["site-a"]
+    name = "live-unscheduled"
+    site.create_pool(name)
+    site.ceph("rbd-mirror", "pool", "enable", name, "image")
+    site.rbd("create", f"{name}/journaled", "--size", "4M")
+    site.ceph("rbd-mirror", "image", "enable", f"{name}/journaled", "journal")
+    yield name
+    site.ceph("osd", "pool", "rm", name, name, "--yes-i-really-really-mean-it")
+
+
+def test_a_negative_interval_is_refused(site_a: Site, unscheduled: str) -> None:
+    """The ceph command itself takes it for an option."""
+    assert site_a.run("ceph", *SCHEDULE, "add", "-1h", "--pool", unscheduled).returncode == 22
+
+
+def test_the_output_is_that_of_rbd(site_a: Site, scheduled: str) -> None:
+    """Schedules of the same times, of either kind, in turns."""
+    site_a.rbd("namespace", "create", f"{scheduled}/ns")
+    site_a.rbd("mirror", "pool", "enable", f"{scheduled}/ns", "image")
+    levels = [(["--pool", scheduled], ["1d", "14:00:00-05:00"]), (["--pool", scheduled], ["90m"]),
+              (["--pool", scheduled, "--namespace", "ns"], ["24h", "01:30Z"]),
+              (["--pool", scheduled, "--image", "image"], ["6h"])]
+    questions = [[*where, *flag] for where, _ in levels for flag in ([], ["--recursive"])]
+    theirs = []
+    for where, times in levels:
+        site_a.rbd("mirror", "snapshot", "schedule", "add", *where, *times)
+    for question in questions:
+        words = ("mirror", "snapshot", "schedule", "ls", *question)
+        theirs.append((site_a.rbd(*words), site_a.rbd_json(*words)))
+    for where, _ in levels:
+        site_a.rbd("mirror", "snapshot", "schedule", "remove", *where)
+    wait_for(lambda: "rbd_support" not in schedule(site_a, "ls", "--pool", scheduled,
+                                                   "--recursive"))
+    for where, times in levels:
+        schedule(site_a, "add", *times, *where)
+    for question, (plain, found) in zip(questions, theirs):
+        ours = site_a.ceph_json(*SCHEDULE, "ls", *question)
+        assert without_ours(ours) == ordered(found), question
+        assert words_of(schedule(site_a, "ls", *question)) == words_of(plain), question
+    view = status(site_a, scheduled)["image"]
+    assert set(view) >= {"schedule_time", "image"}
+    assert time.strptime(view["schedule_time"], "%Y-%m-%d %H:%M:%S").tm_sec == 0
+
+
+def without_ours(rows: List[Dict[str, Any]]) -> List[Any]:
+    keys = ("pool", "namespace", "image", "items", "interval", "start_time")
+    return ordered([{key: row[key] for key in keys if key in row} for row in rows])
+
+
+def ordered(rows: List[Dict[str, Any]]) -> List[Any]:
+    """rbd_support keeps the schedules of a level in a set."""
+    def item(found: Dict[str, Any]) -> Any:
+        return found["interval"], found["start_time"]
+
+    if rows and "items" in rows[0]:
+        return sorted((row["pool"], row["namespace"], row["image"], sorted(map(item, row["items"])))
+                      for row in rows)
+    return sorted(map(item, rows))
+
+
+def words_of(text: str) -> List[List[str]]:
+    return [sorted(line.replace(",", "").split()) for line in text.strip().splitlines()]
+
+
+def test_adoption_loses_nothing(site_a: Site, scheduled: str) -> None:
+    rows = [["--pool", scheduled], ["--pool", scheduled, "--image", "image"]]
+    site_a.rbd("mirror", "snapshot", "schedule", "add", *rows[0], "1d", "14:00:00-05:00")
+    site_a.rbd("mirror", "snapshot", "schedule", "add", *rows[0], "3h")
+    site_a.rbd("mirror", "snapshot", "schedule", "add", *rows[1], "7m")
+    wait_for(lambda: "by rbd_support" in schedule(site_a, "ls", "--recursive"))
+    dry = schedule(site_a, "adopt", "--pool", scheduled, "--dry-run")
+    assert f"would adopt {scheduled}/image: every 7m" in dry and "19:00 UTC" in dry
+    assert "image" not in status(site_a, scheduled)
+    assert f"adopted {scheduled}: every" in schedule(site_a, "adopt", "--pool", scheduled)
+    listed = schedule(site_a, "ls", "--pool", scheduled, "--recursive")
+    assert "every 3h, every 1d starting at 14:00:00-05:00" in listed and "every 7m" in listed
+    assert "rbd_support" not in listed
+    assert status(site_a, scheduled)["image"]["schedule"] == ["every 7m"]
+    keys = site_a.run("rados", "-p", scheduled, "listomapkeys", "rbd_mirror_snapshot_schedule")
+    assert keys.stdout.strip() == ""
+
+
+def test_a_damaged_entry_is_told_and_the_others_run(site_a: Site, scheduled: str) -> None:
+    store = ("-p", scheduled, "setomapval", "mirror_mgr_snapshot_schedule")
+    schedule(site_a, "add", "1d", "--pool", scheduled, "--image", "image")
+    assert site_a.run("rados", *store, "1//feed", '{"rules": [{"interval": "0m"}]}'
+                      ).returncode == 0
+    check = wait_for(lambda: health(site_a).get("MIRROR_MGR_DAMAGED_SCHEDULE"))
+    assert "0m" in check["detail"][0]["message"] and scheduled in check["detail"][0]["message"]
+    assert "Made 1" in schedule(site_a, "run", "--pool", scheduled)
+    site_a.run("rados", "-p", scheduled, "rmomapkey", "mirror_mgr_snapshot_schedule", "1//feed")
+    wait_for(lambda: "MIRROR_MGR_DAMAGED_SCHEDULE" not in health(site_a))
+
+
+def test_a_failover_loses_and_doubles_nothing(two_managers: Site, scheduled: str) -> None:
+    site, image = two_managers, f"{scheduled}/image"
+    before = mirror_snapshots(site, image)
+    due = soon()
+    schedule(site, "add", "1h", start_time(due), "--pool", scheduled)
+    schedule(site, "add", "2h", start_time(due + 6), "--pool", scheduled)
+    wait_done(site, scheduled, "image")
+    wait_for(lambda: time.time() > due + 5)
+    site.fail_over_mgr()  # the second is due meanwhile
+    view = wait_done(site, scheduled, "image", count=2)
+    assert (view["skipped"], view["failed"]) == (0, 0)
+    assert len(mirror_snapshots(site, image)) == len(before) + 2
+
+
+@contextmanager
+def clients_blocklisted(site: Site) -> Iterator[None]:
+    """All clients of the manager's modules are, as a failover would have them."""
+    found = [f"{entry['addr']}/{entry['nonce']}"
+             for client in site.ceph_json("mgr", "dump")["active_clients"]
+             for entry in client["addrvec"] if entry["type"] == "v2"]
+    for address in found:
+        site.ceph("osd", "blocklist", "add", address)
+    try:
+        yield
+    finally:
+        for address in found:
+            site.ceph("osd", "blocklist", "rm", address)
+
+
+def test_a_blocklisted_client_is_replaced(site_a: Site, scheduled: str) -> None:
+    before = mirror_snapshots(site_a, f"{scheduled}/image")
+    due = soon() + 2
+    schedule(site_a, "add", "1h", start_time(due), "--pool", scheduled)
+    manager = site_a.pid("mgr.x")
+    with clients_blocklisted(site_a):
+        view = wait_done(site_a, scheduled, "image")
+        assert (view["skipped"], view["failed"]) == (0, 0)
+        assert len(mirror_snapshots(site_a, f"{scheduled}/image")) == len(before) + 1
+        site_a.ceph("rbd-mirror", "image", "snapshot", f"{scheduled}/image")
+    assert site_a.pid("mgr.x") == manager
