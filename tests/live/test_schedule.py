@@ -1,16 +1,20 @@
 """Mirror snapshots on time: made once for each due time, whatever happens meanwhile."""
 
+import itertools
 import json
+import os
 import time
 from contextlib import contextmanager
-from typing import Any, Dict, Iterator, List
+from typing import Any, Dict, Iterator, List, NamedTuple
 
 import pytest
 
-from qa.sites import Site
+from qa.mirrored import add_pool
+from qa.sites import Lab, Site
 from qa.waiting import wait_for
 
 SCHEDULE = ("rbd-mirror", "snapshot", "schedule")
+_numbers = itertools.count(1)
 SOON = 6  # seconds: for the schedule to be stored and the image to be opened
 
 
@@ -26,19 +30,33 @@ def schedule(site: Site, *words: str) -> str:
     return site.ceph(*SCHEDULE, *words)
 
 
-def status(site: Site, pool: str) -> Dict[str, Dict[str, Any]]:
+class Place(NamedTuple):
+    """A namespace with one image, `image`, for one test."""
+
+    pool: str
+    namespace: str
+
+    @property
+    def words(self) -> List[str]:
+        return ["--pool", self.pool, "--namespace", self.namespace]
+
+    def spec(self, image: str = "image") -> str:
+        return f"{self.pool}/{self.namespace}/{image}"
+
+
+def status(site: Site, words: List[str]) -> Dict[str, Dict[str, Any]]:
     """By image; none while the manager does not answer."""
-    result = site.run("ceph", *SCHEDULE, "status", "--pool", pool, "--format", "json")
+    result = site.run("ceph", *SCHEDULE, "status", *words, "--format", "json")
     found = json.loads(result.stdout) if result.returncode == 0 else []
-    return {view["image"].partition("/")[2]: view for view in found}
+    return {view["image"].rpartition("/")[2]: view for view in found}
 
 
-def wait_done(site: Site, pool: str, image: str, count: int = 1) -> Dict[str, Any]:
+def wait_done(site: Site, place: Place, count: int = 1) -> Dict[str, Any]:
     def done() -> Any:
-        view = status(site, pool).get(image)
+        view = status(site, place.words).get("image")
         return view if view and view["done"] >= count else None
 
-    return wait_for(done, describe=lambda: str(status(site, pool)))
+    return wait_for(done, describe=lambda: str(status(site, place.words)))
 
 
 def mirror_snapshots(site: Site, image: str) -> List[int]:
@@ -56,11 +74,24 @@ def health(site: Site) -> Dict[str, Any]:
     return site.ceph_json("health", "detail")["checks"]
 
 
+@pytest.fixture(scope="module")
+def shared_pool(lab: Lab, no_workers: None) -> Iterator[str]:
+    """A pool that all tests share, with nobody who removes older snapshots in it."""
+    name = f"live-{os.getpid()}-schedule"
+    add_pool(lab, name)
+    yield name
+    for site in lab.sites.values():
+        site.ceph("osd", "pool", "rm", name, name, "--yes-i-really-really-mean-it")
+
+
 @pytest.fixture
-def scheduled(site_a: Site, pool: str, no_workers: None) -> str:
-    """A pool with an image, and nobody who removes older snapshots of it."""
-    make_image(site_a, f"{pool}/image")
-    return pool
+def place(site_a: Site, shared_pool: str) -> Place:
+    found = Place(shared_pool, f"ns{next(_numbers)}")
+    whole = f"{found.pool}/{found.namespace}"
+    site_a.rbd("namespace", "create", whole)
+    site_a.rbd("mirror", "pool", "enable", whole, "image")
+    make_image(site_a, found.spec())
+    return found
 
 
 @pytest.fixture
@@ -70,64 +101,61 @@ def two_managers(site_a: Site) -> Iterator[Site]:
     site_a.stop_standby_mgr()
 
 
-def test_on_time(site_a: Site, scheduled: str) -> None:
-    site_a.rbd("namespace", "create", f"{scheduled}/ns")
-    site_a.ceph("rbd-mirror", "pool", "enable", f"{scheduled}/ns", "image")
-    make_image(site_a, f"{scheduled}/ns/image")
-    before = mirror_snapshots(site_a, f"{scheduled}/image")
+def test_on_time(site_a: Site, place: Place) -> None:
+    make_image(site_a, place.spec("other"))
+    before = mirror_snapshots(site_a, place.spec())
     due = soon()
-    schedule(site_a, "add", "1h", start_time(due), "--pool", scheduled)
-    schedule(site_a, "add", "1d", start_time(due + 3600), "--pool", scheduled,
-             "--namespace", "ns", "--spread", "--deadline", "10m")
-    view = wait_done(site_a, scheduled, "image")
-    [made] = set(mirror_snapshots(site_a, f"{scheduled}/image")) - set(before)
+    schedule(site_a, "add", "1h", start_time(due), *place.words)
+    schedule(site_a, "add", "1d", start_time(due + 3600), *place.words, "--image", "other",
+             "--spread", "--deadline", "10m")
+    view = wait_done(site_a, place)
+    [made] = set(mirror_snapshots(site_a, place.spec())) - set(before)
     assert (view["snapshot_id"], view["failed"], view["skipped"]) == (made, 0, 0)
     assert view["late_seconds"] >= 0
     assert view["last_run"] >= time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(due))
     assert view["next_due"] == time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(due + 3600))
-    assert status(site_a, scheduled)["ns/image"]["done"] == 0
-    [one, other] = site_a.ceph_json(*SCHEDULE, "status", "--pool", scheduled, "--sum")
-    assert {one["level"], other["level"]} == {scheduled, f"{scheduled}/ns"}
+    assert status(site_a, place.words)["other"]["done"] == 0
+    sums = site_a.ceph_json(*SCHEDULE, "status", *place.words, "--sum")
+    whole = f"{place.pool}/{place.namespace}"
+    assert {row["level"] for row in sums} == {whole, f"{whole}/other"}
 
 
-def test_run_pause_and_resume(site_a: Site, scheduled: str) -> None:
-    schedule(site_a, "add", "1d", "--pool", scheduled)
-    assert "Made 1 mirror snapshots" in schedule(site_a, "run", "--pool", scheduled)
-    assert status(site_a, scheduled)["image"]["done"] == 1
-    schedule(site_a, "pause", "--pool", scheduled, "--image", "image")
+def test_run_pause_and_resume(site_a: Site, place: Place) -> None:
+    schedule(site_a, "add", "1d", *place.words)
+    assert "Made 1 mirror snapshots" in schedule(site_a, "run", *place.words)
+    assert status(site_a, place.words)["image"]["done"] == 1
+    schedule(site_a, "pause", *place.words, "--image", "image")
     due = soon()
-    schedule(site_a, "add", "1h", start_time(due), "--pool", scheduled)
-    view = status(site_a, scheduled)["image"]
+    schedule(site_a, "add", "1h", start_time(due), *place.words)
+    view = status(site_a, place.words)["image"]
     assert (view["state"], view["next_due"]) == ("paused", "")
     wait_for(lambda: time.time() > due + 1)
-    schedule(site_a, "resume", "--pool", scheduled, "--image", "image")
-    view = status(site_a, scheduled)["image"]
+    schedule(site_a, "resume", *place.words, "--image", "image")
+    view = status(site_a, place.words)["image"]
     assert (view["state"], view["done"], view["skipped"]) == ("scheduled", 1, 0)
 
 
-def test_what_becomes_of_an_image_is_noticed(site_a: Site, scheduled: str) -> None:
-    schedule(site_a, "add", "1d", "--pool", scheduled)
-    image = f"{scheduled}/image"
-    site_a.ceph("rbd-mirror", "image", "demote", image)
-    wait_for(lambda: not status(site_a, scheduled))
-    site_a.rbd("mirror", "image", "promote", image)  # by others
-    wait_for(lambda: "image" in status(site_a, scheduled))
-    make_image(site_a, f"{scheduled}/new")
-    wait_for(lambda: "new" in status(site_a, scheduled))
-    schedule(site_a, "add", "2d", "--pool", scheduled, "--image", "new")
-    site_a.rbd("rm", f"{scheduled}/new")
-    wait_for(lambda: "new" not in status(site_a, scheduled))
+def test_what_becomes_of_an_image_is_noticed(site_a: Site, place: Place) -> None:
+    schedule(site_a, "add", "1d", *place.words)
+    make_image(site_a, place.spec("new"))
+    wait_for(lambda: {"image", "new"} == set(status(site_a, place.words)))
+    schedule(site_a, "add", "2d", *place.words, "--image", "new")
+    site_a.ceph("rbd-mirror", "image", "demote", place.spec())
+    wait_for(lambda: {"new"} == set(status(site_a, place.words)))
+    site_a.rbd("rm", place.spec("new"))  # by others, as the next
+    site_a.rbd("mirror", "image", "promote", place.spec())
+    wait_for(lambda: {"image"} == set(status(site_a, place.words)))
     wait_for(lambda: "new" not in schedule(site_a, "ls", "--recursive"))
 
 
-def test_a_pool_without_a_peer_has_no_snapshots(site_a: Site, pool: str) -> None:
-    lonely = f"{pool}-lonely"
+def test_a_pool_without_a_peer_has_no_snapshots(site_a: Site) -> None:
+    lonely = "live-lonely"
     site_a.create_pool(lonely)
     try:
         site_a.ceph("rbd-mirror", "pool", "enable", lonely, "image")
         make_image(site_a, f"{lonely}/image")
         schedule(site_a, "add", "1m", "--pool", lonely)
-        view = wait_for(lambda: status(site_a, lonely))["image"]
+        view = wait_for(lambda: status(site_a, ["--pool", lonely]))["image"]
         assert view["state"] == "no peer" and "peer bootstrap" in view["why"]
     finally:
         site_a.ceph("osd", "pool", "rm", lonely, lonely, "--yes-i-really-really-mean-it")
@@ -171,13 +199,11 @@ def test_a_negative_interval_is_refused(site_a: Site, unscheduled: str) -> None:
     assert site_a.run("ceph", *SCHEDULE, "add", "-1h", "--pool", unscheduled).returncode == 22
 
 
-def test_the_output_is_that_of_rbd(site_a: Site, scheduled: str) -> None:
+def test_the_output_is_that_of_rbd(site_a: Site, place: Place) -> None:
     """Schedules of the same times, of either kind, in turns."""
-    site_a.rbd("namespace", "create", f"{scheduled}/ns")
-    site_a.rbd("mirror", "pool", "enable", f"{scheduled}/ns", "image")
-    levels = [(["--pool", scheduled], ["1d", "14:00:00-05:00"]), (["--pool", scheduled], ["90m"]),
-              (["--pool", scheduled, "--namespace", "ns"], ["24h", "01:30Z"]),
-              (["--pool", scheduled, "--image", "image"], ["6h"])]
+    pool = ["--pool", place.pool]
+    levels = [(pool, ["1d", "14:00:00-05:00"]), (pool, ["90m"]),
+              (place.words, ["24h", "01:30Z"]), ([*place.words, "--image", "image"], ["6h"])]
     questions = [[*where, *flag] for where, _ in levels for flag in ([], ["--recursive"])]
     theirs = []
     for where, times in levels:
@@ -187,17 +213,17 @@ def test_the_output_is_that_of_rbd(site_a: Site, scheduled: str) -> None:
         theirs.append((site_a.rbd(*words), site_a.rbd_json(*words)))
     for where, _ in levels:
         site_a.rbd("mirror", "snapshot", "schedule", "remove", *where)
-    wait_for(lambda: "rbd_support" not in schedule(site_a, "ls", "--pool", scheduled,
-                                                   "--recursive"))
+    wait_for(lambda: "rbd_support" not in schedule(site_a, "ls", *pool, "--recursive"))
     for where, times in levels:
         schedule(site_a, "add", *times, *where)
     for question, (plain, found) in zip(questions, theirs):
         ours = site_a.ceph_json(*SCHEDULE, "ls", *question)
         assert without_ours(ours) == ordered(found), question
         assert words_of(schedule(site_a, "ls", *question)) == words_of(plain), question
-    view = status(site_a, scheduled)["image"]
+    view = status(site_a, place.words)["image"]
     assert set(view) >= {"schedule_time", "image"}
     assert time.strptime(view["schedule_time"], "%Y-%m-%d %H:%M:%S").tm_sec == 0
+    schedule(site_a, "remove", *pool)
 
 
 def without_ours(rows: List[Dict[str, Any]]) -> List[Any]:
@@ -220,46 +246,44 @@ def words_of(text: str) -> List[List[str]]:
     return [sorted(line.replace(",", "").split()) for line in text.strip().splitlines()]
 
 
-def test_adoption_loses_nothing(site_a: Site, scheduled: str) -> None:
-    rows = [["--pool", scheduled], ["--pool", scheduled, "--image", "image"]]
-    site_a.rbd("mirror", "snapshot", "schedule", "add", *rows[0], "1d", "14:00:00-05:00")
-    site_a.rbd("mirror", "snapshot", "schedule", "add", *rows[0], "3h")
-    site_a.rbd("mirror", "snapshot", "schedule", "add", *rows[1], "7m")
-    wait_for(lambda: "by rbd_support" in schedule(site_a, "ls", "--recursive"))
-    dry = schedule(site_a, "adopt", "--pool", scheduled, "--dry-run")
-    assert f"would adopt {scheduled}/image: every 7m" in dry and "19:00 UTC" in dry
-    assert "image" not in status(site_a, scheduled)
-    assert f"adopted {scheduled}: every" in schedule(site_a, "adopt", "--pool", scheduled)
-    listed = schedule(site_a, "ls", "--pool", scheduled, "--recursive")
+def test_adoption_loses_nothing(site_a: Site, place: Place) -> None:
+    image = [*place.words, "--image", "image"]
+    site_a.rbd("mirror", "snapshot", "schedule", "add", *place.words, "1d", "14:00:00-05:00")
+    site_a.rbd("mirror", "snapshot", "schedule", "add", *place.words, "3h")
+    site_a.rbd("mirror", "snapshot", "schedule", "add", *image, "7m")
+    dry = schedule(site_a, "adopt", *place.words, "--dry-run")
+    assert f"would adopt {place.spec()}: every 7m" in dry and "19:00 UTC" in dry
+    assert status(site_a, place.words) == {}
+    assert f"adopted {place.spec()}: every 7m" in schedule(site_a, "adopt", *place.words)
+    listed = schedule(site_a, "ls", *place.words, "--recursive")
     assert "every 3h, every 1d starting at 14:00:00-05:00" in listed and "every 7m" in listed
     assert "rbd_support" not in listed
-    assert status(site_a, scheduled)["image"]["schedule"] == ["every 7m"]
-    keys = site_a.run("rados", "-p", scheduled, "listomapkeys", "rbd_mirror_snapshot_schedule")
-    assert keys.stdout.strip() == ""
+    assert status(site_a, place.words)["image"]["schedule"] == ["every 7m"]
+    keys = site_a.run("rados", "-p", place.pool, "listomapkeys", "rbd_mirror_snapshot_schedule")
+    assert place.namespace not in keys.stdout
 
 
-def test_a_damaged_entry_is_told_and_the_others_run(site_a: Site, scheduled: str) -> None:
-    store = ("-p", scheduled, "setomapval", "mirror_mgr_snapshot_schedule")
-    schedule(site_a, "add", "1d", "--pool", scheduled, "--image", "image")
+def test_a_damaged_entry_is_told_and_the_others_run(site_a: Site, place: Place) -> None:
+    store = ("-p", place.pool, "setomapval", "mirror_mgr_snapshot_schedule")
+    schedule(site_a, "add", "1d", *place.words)
     assert site_a.run("rados", *store, "1//feed", '{"rules": [{"interval": "0m"}]}'
                       ).returncode == 0
     check = wait_for(lambda: health(site_a).get("MIRROR_MGR_DAMAGED_SCHEDULE"))
-    assert "0m" in check["detail"][0]["message"] and scheduled in check["detail"][0]["message"]
-    assert "Made 1" in schedule(site_a, "run", "--pool", scheduled)
-    site_a.run("rados", "-p", scheduled, "rmomapkey", "mirror_mgr_snapshot_schedule", "1//feed")
-    wait_for(lambda: "MIRROR_MGR_DAMAGED_SCHEDULE" not in health(site_a))
+    assert "0m" in check["detail"][0]["message"] and place.pool in check["detail"][0]["message"]
+    assert "Made 1" in schedule(site_a, "run", *place.words)
+    site_a.run("rados", "-p", place.pool, "rmomapkey", "mirror_mgr_snapshot_schedule", "1//feed")
 
 
-def test_a_failover_loses_and_doubles_nothing(two_managers: Site, scheduled: str) -> None:
-    site, image = two_managers, f"{scheduled}/image"
+def test_a_failover_loses_and_doubles_nothing(two_managers: Site, place: Place) -> None:
+    site, image = two_managers, place.spec()
     before = mirror_snapshots(site, image)
     due = soon()
-    schedule(site, "add", "1h", start_time(due), "--pool", scheduled)
-    schedule(site, "add", "2h", start_time(due + 6), "--pool", scheduled)
-    wait_done(site, scheduled, "image")
+    schedule(site, "add", "1h", start_time(due), *place.words)
+    schedule(site, "add", "2h", start_time(due + 6), *place.words)
+    wait_done(site, place)
     wait_for(lambda: time.time() > due + 5)
     site.fail_over_mgr()  # the second is due meanwhile
-    view = wait_done(site, scheduled, "image", count=2)
+    view = wait_done(site, place, count=2)
     assert (view["skipped"], view["failed"]) == (0, 0)
     assert len(mirror_snapshots(site, image)) == len(before) + 2
 
@@ -279,14 +303,14 @@ def clients_blocklisted(site: Site) -> Iterator[None]:
             site.ceph("osd", "blocklist", "rm", address)
 
 
-def test_a_blocklisted_client_is_replaced(site_a: Site, scheduled: str) -> None:
-    before = mirror_snapshots(site_a, f"{scheduled}/image")
+def test_a_blocklisted_client_is_replaced(site_a: Site, place: Place) -> None:
+    before = mirror_snapshots(site_a, place.spec())
     due = soon() + 2
-    schedule(site_a, "add", "1h", start_time(due), "--pool", scheduled)
+    schedule(site_a, "add", "1h", start_time(due), *place.words)
     manager = site_a.pid("mgr.x")
     with clients_blocklisted(site_a):
-        view = wait_done(site_a, scheduled, "image")
+        view = wait_done(site_a, place)
         assert (view["skipped"], view["failed"]) == (0, 0)
-        assert len(mirror_snapshots(site_a, f"{scheduled}/image")) == len(before) + 1
-        site_a.ceph("rbd-mirror", "image", "snapshot", f"{scheduled}/image")
+        assert len(mirror_snapshots(site_a, place.spec())) == len(before) + 1
+        site_a.ceph("rbd-mirror", "image", "snapshot", place.spec())
     assert site_a.pid("mgr.x") == manager
