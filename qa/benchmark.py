@@ -24,8 +24,8 @@ from rados import ObjectNotFound, ReadOpCtx
 
 from mirror_mgr.wire.header import ImageHeader, header_oid, id_oid
 from mirror_mgr.wire.snapshot import MirrorNamespace
-from qa import benchfailover
-from qa.benchtable import failover_table, table
+from qa import benchfailover, benchschedule
+from qa.benchtable import failover_table, schedule_table, table
 from qa.errors import LabError
 from qa.operations import Operation, recorded
 from qa.replayers import Daemon, Worker, usage
@@ -53,12 +53,15 @@ class Sizes:
     writes: int = 500
     small_images: int = 100
     small_image: int = 8 * MIB
+    scheduled_images: int = 300
+    decided_images: int = 10_000
     idle_seconds: float = 30.0
     settle_seconds: float = 4.0
 
 
 QUICK = Sizes(
-    image=64 * MIB, empty_syncs=2, writes=20, small_images=5, idle_seconds=3.0, settle_seconds=2.0
+    image=64 * MIB, empty_syncs=2, writes=20, small_images=5, scheduled_images=5,
+    idle_seconds=3.0, settle_seconds=2.0
 )
 
 
@@ -413,7 +416,14 @@ def run(lab: Lab, sizes: Sizes, repeat: int) -> Dict[str, Any]:
         order.reverse()
     enable_module(lab)
     found["failover"] = benchfailover.measure(lab, sizes.small_images)
+    found["schedule"] = schedules(lab, sizes)
     return found
+
+
+def schedules(lab: Lab, sizes: Sizes) -> Dict[str, Any]:
+    """Measure the snapshot schedules alone."""
+    return {"minute": benchschedule.measure(lab, sizes.scheduled_images),
+            "decide": benchschedule.decide(sizes.decided_images)}
 
 
 def enable_module(lab: Lab) -> None:
@@ -437,19 +447,29 @@ def main() -> int:
     parser.add_argument("--output", metavar="FILE", help="write all numbers as JSON")
     parser.add_argument("--operations", action="store_true",
                         help="list each RADOS operation of one empty sync")
+    parser.add_argument("--schedules", action="store_true",
+                        help="nothing but the snapshot schedules")
     parser.add_argument("--lab", metavar="DIR", help="a lab that is up, without mirror_mgr in it")
     args = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     sizes = QUICK if args.quick else Sizes()
     try:
         with ExitStack() as stack:
-            found = run(the_lab(args.lab, stack), sizes, args.repeat)
+            lab = the_lab(args.lab, stack)
+            if args.schedules:
+                enable_module(lab)
+                found = {"schedule": schedules(lab, sizes)}
+            else:
+                found = run(lab, sizes, args.repeat)
     except LabError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
-    print(table(found["daemon"], found["worker"]))
-    print(failover_table(found["failover"], sizes.small_images))
-    if args.operations:
+    if not args.schedules:
+        print(table(found["daemon"], found["worker"]))
+        print(failover_table(found["failover"], sizes.small_images))
+    print(schedule_table(found["schedule"]["minute"], found["schedule"]["decide"],
+                         sizes.scheduled_images, sizes.decided_images))
+    if args.operations and not args.schedules:
         print(listing(found["operations"]))
     if args.output:
         Path(args.output).write_text(json.dumps({"sizes": asdict(sizes), **found}, indent=1) + "\n")

@@ -100,6 +100,31 @@ def failover_table(tools: Dict[str, List[Dict[str, float]]], images: int) -> str
     return "\n".join(lines)
 
 
+SCHEDULE_AIMS = {"first": 0.5, "last": 6.0}
+DECIDE_AIM = 0.05
+
+
+def schedule_table(owners: Dict[str, Dict[str, float]], decide: float, images: int,
+                   decided: int) -> str:
+    """Given the seconds from a minute to the snapshots of `images` by each owner, and those that
+    the decision for `decided` images takes, return a table."""
+    label = f"{images} images every minute, seconds"
+    lines = [f"{label:<44}{'rbd_support':>12}{'ours':>8}{'ratio':>8}  aim"]
+    for step in ("first", "median", "last"):
+        theirs, ours = owners["rbd_support"][step], owners["ours"][step]
+        lines.append(f"  {f'until the {step} snapshot':<42}{theirs:>12.2f}{ours:>8.2f}"
+                     f"{ours / theirs:8.2f}{_aim(ours, SCHEDULE_AIMS.get(step))}")
+    label = f"deciding for {decided} images, seconds"
+    lines.append(f"{label:<44}{'':>12}{decide:>8.3f}{'':>8}{_aim(decide, DECIDE_AIM)}")
+    return "\n".join(lines)
+
+
+def _aim(seconds: float, aim: Optional[float]) -> str:
+    if aim is None:
+        return ""
+    return f"  at most {aim:g}: {'reached' if seconds <= aim else 'MISSED'}"
+
+
 def table(daemon: List[Results], worker: List[Results]) -> str:
     """Given the turns of both, return the table.
 

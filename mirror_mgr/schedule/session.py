@@ -415,6 +415,9 @@ class Session:
 
     async def run_now(self, level: Level) -> Tuple[int, Dict[str, MirrorError]]:
         images = self._state.scheduled(level)
+        if not images:  # perhaps one that was made a moment ago
+            await self._read_all()
+            images = self._state.scheduled(level)
         if not images:
             raise NotFound(f"{self._state.level_name(level)}: no image there has a schedule and is "
                            "primary here; to make a single snapshot: "

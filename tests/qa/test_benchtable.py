@@ -2,7 +2,7 @@
 
 from typing import Any, Dict, List
 
-from qa.benchtable import table
+from qa.benchtable import schedule_table, table
 
 MIB = 1 << 20
 
@@ -47,3 +47,13 @@ def test_the_rate_is_the_median_and_the_peak_the_highest_of_all_turns() -> None:
 def test_nothing_is_divided_by_nothing() -> None:
     daemon = [turn(100, 0, 1000, 80)]
     assert "empty sync, net operations, both sites" in table(daemon, daemon)
+
+
+def test_schedule_table() -> None:
+    owners = {"rbd_support": {"first": 5.0, "median": 20.0, "last": 35.0},
+              "ours": {"first": 0.4, "median": 1.0, "last": 7.0}}
+    lines = schedule_table(owners, 0.03, 300, 10_000).splitlines()
+    assert len(lines) == 5
+    assert lines[1].split()[-4:] == ["at", "most", "0.5:", "reached"]
+    assert lines[3].endswith("MISSED")
+    assert "10000" in lines[4] and lines[4].endswith("reached")
