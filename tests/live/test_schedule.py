@@ -201,31 +201,32 @@ def unscheduled(site_a: Site) -> Iterator[str]:
     site.ceph("osd", "pool", "rm", name, name, "--yes-i-really-really-mean-it")
 
 
-def test_the_output_is_that_of_rbd(site_a: Site, place: Place) -> None:
-    """Schedules of the same times, of either kind, in turns."""
-    pool = ["--pool", place.pool]
-    levels = [(pool, ["1d", "14:00:00-05:00"]), (pool, ["90m"]),
-              (place.words, ["24h", "01:30Z"]), ([*place.words, "--image", "image"], ["6h"])]
-    questions = [[*where, *flag] for where, _ in levels for flag in ([], ["--recursive"])]
-    theirs = []
-    for where, times in levels:
-        site_a.rbd("mirror", "snapshot", "schedule", "add", *where, *times)
-    for question in questions:
-        words = ("mirror", "snapshot", "schedule", "ls", *question)
-        theirs.append((site_a.rbd(*words), site_a.rbd_json(*words)))
-    for where, _ in levels:
-        site_a.rbd("mirror", "snapshot", "schedule", "remove", *where)
-    wait_for(lambda: "rbd_support" not in schedule(site_a, "ls", *pool, "--recursive"))
-    for where, times in levels:
-        schedule(site_a, "add", *times, *where)
+def test_adoption_loses_nothing_and_the_output_is_that_of_rbd(site_a: Site, place: Place) -> None:
+    image = [*place.words, "--image", "image"]
+    questions = [[*where, *flag]
+                 for where in (place.words, image) for flag in ([], ["--recursive"])]
+    for times in (["1d", "14:00:00-05:00"], ["90m"]):
+        site_a.rbd("mirror", "snapshot", "schedule", "add", *place.words, *times)
+    site_a.rbd("mirror", "snapshot", "schedule", "add", *image, "6h")
+    words = ("mirror", "snapshot", "schedule", "ls")
+    theirs = [(site_a.rbd(*words, *question), site_a.rbd_json(*words, *question))
+              for question in questions]
+
+    dry = schedule(site_a, "adopt", *place.words, "--dry-run")
+    assert f"would adopt {place.spec()}: every 6h" in dry and "19:00 UTC" in dry
+    assert status(site_a, place.words) == {}
+    assert f"adopted {place.spec()}: every 6h" in schedule(site_a, "adopt", *place.words)
+    keys = site_a.run("rados", "-p", place.pool, "listomapkeys", "rbd_mirror_snapshot_schedule")
+    assert place.namespace not in keys.stdout
+
     for question, (plain, found) in zip(questions, theirs):
         ours = site_a.ceph_json(*SCHEDULE, "ls", *question)
+        assert {row["owner"] for row in ours} == {"mirror_mgr"}
         assert without_ours(ours) == ordered(found), question
         assert words_of(schedule(site_a, "ls", *question)) == words_of(plain), question
     view = status(site_a, place.words)["image"]
-    assert set(view) >= {"schedule_time", "image"}
+    assert (view["image"], view["schedule"]) == (place.spec(), ["every 6h"])
     assert time.strptime(view["schedule_time"], "%Y-%m-%d %H:%M:%S").tm_sec == 0
-    schedule(site_a, "remove", *pool)
 
 
 def without_ours(rows: List[Dict[str, Any]]) -> List[Any]:
@@ -246,23 +247,6 @@ def ordered(rows: List[Dict[str, Any]]) -> List[Any]:
 
 def words_of(text: str) -> List[List[str]]:
     return [sorted(line.replace(",", "").split()) for line in text.strip().splitlines()]
-
-
-def test_adoption_loses_nothing(site_a: Site, place: Place) -> None:
-    image = [*place.words, "--image", "image"]
-    site_a.rbd("mirror", "snapshot", "schedule", "add", *place.words, "1d", "14:00:00-05:00")
-    site_a.rbd("mirror", "snapshot", "schedule", "add", *place.words, "3h")
-    site_a.rbd("mirror", "snapshot", "schedule", "add", *image, "7m")
-    dry = schedule(site_a, "adopt", *place.words, "--dry-run")
-    assert f"would adopt {place.spec()}: every 7m" in dry and "19:00 UTC" in dry
-    assert status(site_a, place.words) == {}
-    assert f"adopted {place.spec()}: every 7m" in schedule(site_a, "adopt", *place.words)
-    listed = schedule(site_a, "ls", *place.words, "--recursive")
-    assert "every 3h, every 1d starting at 14:00:00-05:00" in listed and "every 7m" in listed
-    assert "rbd_support" not in listed
-    assert status(site_a, place.words)["image"]["schedule"] == ["every 7m"]
-    keys = site_a.run("rados", "-p", place.pool, "listomapkeys", "rbd_mirror_snapshot_schedule")
-    assert place.namespace not in keys.stdout
 
 
 def test_a_damaged_entry_is_told_and_the_others_run(site_a: Site, place: Place) -> None:
