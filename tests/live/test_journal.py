@@ -19,6 +19,10 @@ from qa.workers import Workers
 
 ROUNDS = int(os.environ.get("MIRROR_MGR_ROUNDS", "1"))
 
+DAEMON = "journal-exchange"
+# A daemon that finds others dead waits half a minute for them before it leads, and polls.
+DAEMON_SECONDS = 120.0
+
 pytestmark = pytest.mark.usefixtures("no_workers")
 
 
@@ -92,3 +96,23 @@ def test_killed_anywhere_it_goes_on(site_a: Site, site_b: Site, pool: str,
         image.wait_current()
         image.compare(maps=False)
         fail_over(image, maps=False)
+
+
+def test_worker_and_daemon_take_turns(site_a: Site, site_b: Site, pool: str,
+                                      image: JournalRounds) -> None:
+    with Workers(site_b, site_a, pool) as workers:
+        workers.start()
+        image.create()
+        image.wait_current()
+        copy = image.image_id(site_b)
+        image.round()
+        workers.stop()
+        site_b.start_rbd_mirror(DAEMON)
+        try:
+            image.round(DAEMON_SECONDS)
+        finally:
+            site_b.stop_rbd_mirror(DAEMON)
+        workers.start()
+        image.round()
+        assert image.image_id(site_b) == copy
+        fail_over(image)
