@@ -218,6 +218,9 @@ class JournalReplay:
             self._note_taken(placed)
             if self._window.events:
                 await self._submit()
+            else:
+                await self._settle()
+                self._done(None if self._pending else dict(self._taken))
             return
         else:
             await self._drain()
