@@ -44,7 +44,7 @@ async def create(pool: Pool, source: Image, header: ImageHeader, global_id: str,
     try:
         await add_to_directory(pool, name, copy.id)
     except AlreadyExists:
-        await _forget(pool, copy.id, global_id)
+        await forget(pool, copy.id, global_id)
         raise AlreadyExists(f"image {name!r} exists here and is not a copy of the mirrored image; "
                             "rename or remove it") from None
     await create_header(copy, source, header, header.features & ~_NOT_COPIED, parent)
@@ -70,7 +70,7 @@ async def discard(pool: Pool, image_id: str, global_id: str, name: str) -> None:
     It has no snapshot yet, and data is written only after the first.
     """
     await remove_empty(pool, image_id, name)
-    await _forget(pool, image_id, global_id)
+    await forget(pool, image_id, global_id)
 
 
 async def remove_empty(pool: Pool, image_id: str, name: str) -> None:
@@ -142,7 +142,7 @@ def _data_pool(pool: Pool, source: Image, header: ImageHeader) -> Optional[int]:
     return None if found == pool.pool_id else found
 
 
-async def _forget(pool: Pool, image_id: str, global_id: str) -> None:
+async def forget(pool: Pool, image_id: str, global_id: str) -> None:
     try:
         await pool.call(MIRRORING, cls_rbd.mirror_image_set(image_id, MirrorImage(
             global_id, MirrorImageState.DISABLING, ImageMode.SNAPSHOT)))

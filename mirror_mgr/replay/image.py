@@ -8,15 +8,23 @@ from ..cluster.pool import Pool
 from ..errors import Busy, MirrorError, NotFound, NotReady
 from ..wire import cls_rbd, image_state
 from ..wire.cls import Call
-from ..wire.constants import NO_POOL, Feature, HeaderFlag, Protection
+from ..wire.constants import NO_POOL, Feature, HeaderFlag, NamespaceType, Protection
 from ..wire.header import ImageHeader, header_oid, image_state_oid, object_map_oid
 from ..wire.object_map import ObjectMap
-from ..wire.snapshot import MirrorNamespace, Namespace, Snapshot
+from ..wire.snapshot import MirrorNamespace, Namespace, Snapshot, TrashNamespace
 from . import children
 
 # What an OSD answers when the version asserted is above or below the object's.
 _VERSION_DIFFERS = (errno.EOVERFLOW, errno.ERANGE)
 _INVALID = HeaderFlag.OBJECT_MAP_INVALID | HeaderFlag.FAST_DIFF_INVALID
+
+
+def _is_of_mirroring(snapshot: Snapshot) -> bool:
+    """Also one whose removal a daemon began: first of all that calls it trash."""
+    namespace = snapshot.namespace
+    return isinstance(namespace, MirrorNamespace) or (
+        isinstance(namespace, TrashNamespace)
+        and namespace.original_type == NamespaceType.MIRROR)
 
 
 class Image:
@@ -116,7 +124,7 @@ class Image:
 
     async def remove_mapless_snapshot(self, header: ImageHeader, snapshot: Snapshot) -> None:
         """The rest of a removal: image state, snapshot id, and last the header's entry."""
-        if isinstance(snapshot.namespace, MirrorNamespace):
+        if _is_of_mirroring(snapshot):
             await self._remove_image_state(snapshot.id)
         await self.data_pool(header).remove_snap_id(snapshot.id)
         try:

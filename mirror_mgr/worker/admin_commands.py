@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Awaitable, Callable, Dict, Iterator, List
 
 from .. import __version__
 from ..replay.trash import Sweep
-from ..wire.constants import StatusState
+from ..wire.constants import ImageMode, StatusState
 from . import perf, settings
 from .admin_socket import Command
 from .image import ImageReplayer
@@ -120,7 +120,8 @@ def _deletion_status(deletions: Sweep) -> Dict[str, Any]:
 def _histories(pools: List[PoolReplayer]) -> Iterator[Tuple[str, SyncHistory]]:
     for pool in pools:
         for namespace, replayer in pool.replayers():
-            yield image_spec(pool.name, namespace, replayer), replayer.history
+            if replayer.mirrored.mode == ImageMode.SNAPSHOT:
+                yield image_spec(pool.name, namespace, replayer), replayer.history
 
 
 def _schema(worker: "Worker", pools: List[PoolReplayer]) -> Dict[str, Any]:

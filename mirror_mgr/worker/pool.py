@@ -20,14 +20,21 @@ from typing import (
 from ..cluster.connection import Connection
 from ..cluster.pool import Pool
 from ..errors import Fenced, MirrorError, NotFound, NotReady
-from ..replay import trash
+from ..replay import create, trash
 from ..replay.budget import Budget
 from ..replay.image import Copy
 from ..replay.journal.store import ImageJournal
 from ..replay.scan import Link
 from ..replay.snapshot import Means
 from ..wire import cls_rbd
-from ..wire.constants import ImageMode, MirrorImageState, MirrorMode, PeerDirection, StatusState
+from ..wire.constants import (
+    Feature,
+    ImageMode,
+    MirrorImageState,
+    MirrorMode,
+    PeerDirection,
+    StatusState,
+)
 from ..wire.header import DIRECTORY, MIRRORING, NAMESPACES, ImageHeader
 from ..wire.mirror import MirrorImage, MirrorPeer, MirrorPool
 from . import peer as peers
@@ -113,7 +120,7 @@ class NamespaceReplayer:
             if global_id not in self.images:
                 self._start(mirrored)
         for image_id, image in orphaned(local, remote).items():
-            await self._remove_orphan(image_id, image.global_id, image.mode)
+            await self._remove_orphan(image_id, image)
         self._sweep(local)
 
     async def _is_copy(self, copy: Copy, header: ImageHeader, mode: ImageMode) -> bool:
@@ -124,11 +131,30 @@ class NamespaceReplayer:
         last = journal.last_tag if journal is not None else None
         return last is not None and last.owner == self._link.remote_uuid
 
-    async def _remove_orphan(self, image_id: str, global_id: str, mode: ImageMode) -> None:
+    async def _discard(self, copy: Copy, header: Optional[ImageHeader], global_id: str) -> None:
+        """What somebody began to create and left, if it is no image that is being enabled here."""
+        if header is not None and (
+                not header.features & Feature.NON_PRIMARY or header.mirror_snapshots):
+            return
+        log.info("image %s: its creation was given up, and its primary is mirrored no more",
+                 global_id)
+        try:
+            name = cls_rbd.decode_dir_get_name(await copy.pool.call(
+                DIRECTORY, cls_rbd.dir_get_name(copy.id)))
+        except NotFound:
+            await create.forget(copy.pool, copy.id, global_id)
+        else:
+            await create.discard(copy.pool, copy.id, global_id, name)
+
+    async def _remove_orphan(self, image_id: str, image: MirrorImage) -> None:
         """The copy of an image that was removed, or is mirrored no more, goes as well."""
+        global_id, mode = image.global_id, image.mode
         copy = Copy(self._local.fork(), image_id)
         try:
             header = await copy.header()
+            if image.state == MirrorImageState.CREATING:
+                await self._discard(copy, header, global_id)
+                return
             if header is None or not await self._is_copy(copy, header, mode):
                 return
             name = cls_rbd.decode_dir_get_name(await self._local.call(
@@ -225,7 +251,9 @@ def orphaned(local: MirrorPool, remote: MirrorPool) -> Dict[str, MirrorImage]:
         return {}
     known = {image.global_id for image in remote.images.values()}
     return {image_id: image for image_id, image in local.images.items()
-            if image.global_id not in known and image.state == MirrorImageState.ENABLED}
+            if image.global_id not in known and (
+                image.state == MirrorImageState.ENABLED
+                or image.state == MirrorImageState.CREATING and image.mode == ImageMode.SNAPSHOT)}
 
 
 class PoolReplayer:

@@ -5,6 +5,10 @@ from typing import Iterator
 
 import pytest
 
+from mirror_mgr.wire import cls_rbd
+from mirror_mgr.wire.constants import ImageMode, MirrorImageState
+from mirror_mgr.wire.header import MIRRORING
+from mirror_mgr.wire.mirror import MirrorImage
 from qa.leftovers import leftovers
 from qa.rounds import LAYOUTS, Rounds
 from qa.sites import Site
@@ -31,8 +35,20 @@ def gone(site: Site, pool: str) -> bool:
     return not site.rbd_json("ls", pool) and not site.rbd_json("trash", "ls", "--all", pool)
 
 
+def leave_half_created(site: Site, pool: str) -> None:
+    """What a worker leaves that dies while it makes a copy of an image that goes soon after."""
+    cluster = site.rados()
+    with cluster.open_ioctx(pool) as ioctx:
+        ioctx.execute(MIRRORING, *cls_rbd.mirror_image_set("feed", MirrorImage(
+            "8f1f3e66-0000-4000-8000-000000000001", MirrorImageState.CREATING,
+            ImageMode.SNAPSHOT)))
+    cluster.shutdown()
+
+
 def test_disabling_at_the_primary_removes_the_copy(
         rounds: Rounds, site_a: Site, site_b: Site, pool: str) -> None:
+    leave_half_created(site_b, pool)
+    assert leftovers(site_b, pool, "")
     site_a.ceph("rbd-mirror", "image", "disable", rounds.spec)
     wait_for(lambda: gone(site_b, pool), 40, rounds.describe)
     wait_for(lambda: not leftovers(site_b, pool, ""), 20, lambda: str(leftovers(site_b, pool, "")))
