@@ -10,8 +10,6 @@ from ..errors import AlreadyExists, Busy, NotFound
 from ..wire import cls_lock
 from .pool import Pool, Watch, WatchCallback
 
-# A holder that is merely slow must not be shot: it is asked as often, each time with this patience.
-_PROBES = 3
 _PROBE_MS = 4000
 
 
@@ -124,8 +122,6 @@ class WatchedLock:
         handle = locker.cookie.rpartition(" ")[2]
         if not (gid.isdigit() and handle.isdigit()):
             return True  # no lock of this kind: not ours to judge
-        for _ in range(_PROBES):
-            if (int(gid), int(handle)) in await self.pool.answering(
-                    self.oid, self._probe, _PROBE_MS):
-                return True
-        return False
+        answered = await self.pool.answering(self.oid, self._probe, _PROBE_MS)
+        # Who does not answer may be merely slow: only a watch that is gone tells.
+        return answered is None or (int(gid), int(handle)) in answered

@@ -229,11 +229,20 @@ class Pool:
         except MirrorError:
             return
 
-    async def answering(self, oid: str, payload: bytes, timeout_ms: int) -> Set[Tuple[int, int]]:
-        """Notify the object's watchers; return (client id, watch handle) of those that answered."""
+    async def answering(self, oid: str, payload: bytes,
+                        timeout_ms: int) -> Optional[Set[Tuple[int, int]]]:
+        """Notify the object's watchers; return (client id, watch handle) of each.
+
+        None when any of them did not answer in time: python-rados then keeps the answers of the
+        others to itself.  The watch of a client that is gone lasts for 30 s
+        (osd_client_watch_timeout), or until the client is blocklisted.
+        """
         code, acks = await self.aio(lambda done: self.ioctx.aio_notify(
             oid, lambda completion, result, acks, missed: done(completion, acks),
             payload.decode("ascii"), timeout_ms))
+        if code == -errno.ETIMEDOUT:
+            return None
+        self._check(code, "notify", oid)
         return {(int(ack[0]), int(ack[1])) for ack in acks or ()}
 
     async def watch(self, oid: str, notified: WatchCallback,

@@ -44,13 +44,16 @@ class FakeConnection:
 
 
 class FakePool:
-    """`events` is what was done to the object, in order; `before[method]` runs before a call."""
+    """`events` is what was done to the object, in order; `before[method]` runs before a call.
+
+    `alive` are the other watchers; None stands for some, one of which does not answer.
+    """
 
     def __init__(self, holder=None, alive=(), oid=OID):
         self.connection = FakeConnection(self)
         self.oid = oid
         self.holder = holder
-        self.alive = set(alive)
+        self.alive = alive
         self.events = []
         self.watches = []
         self.before = {}
