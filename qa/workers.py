@@ -5,7 +5,7 @@ import subprocess
 import sys
 import threading
 from types import TracebackType
-from typing import Any, Dict, List, Optional, Type
+from typing import Any, Dict, List, Optional, Sequence, Type
 
 from mirror_mgr.worker import protocol
 from qa import processes
@@ -21,6 +21,8 @@ class Worker:
 
     def __init__(self, argv: List[str], environment: Dict[str, str]) -> None:
         self.addresses: List[str] = []
+        self.images: Dict[str, protocol.ImageReport] = {}
+        self.pools: Sequence[protocol.PoolReport] = ()
         self.log: List[str] = []
         self._process = subprocess.Popen(
             argv, cwd=REPOSITORY, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -48,6 +50,9 @@ class Worker:
         self._process.kill()
         self._reap()
 
+    def signal(self, number: int) -> None:
+        self._process.send_signal(number)
+
     def _reap(self) -> None:
         self._process.wait(20)
         self._listener.join(5)
@@ -58,8 +63,18 @@ class Worker:
             message = protocol.decode(line)
             if isinstance(message, protocol.WorkerHello) and message.address:
                 self.addresses.append(message.address)
+            elif isinstance(message, protocol.Heartbeat):
+                self._take(message)
             elif isinstance(message, protocol.LogLine):
                 self.log.append(f"{message.level}: {message.text}")
+
+
+    def _take(self, beat: protocol.Heartbeat) -> None:
+        gone = set(beat.removed)
+        images = {image.global_id: image for image in beat.images}
+        self.images = {**{gid: image for gid, image in self.images.items() if gid not in gone},
+                       **images}
+        self.pools = beat.pools
 
 
 class Workers:

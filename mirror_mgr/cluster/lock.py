@@ -100,10 +100,11 @@ class WatchedLock:
                 return
             except (Busy, AlreadyExists):
                 self._locked = False
-                await self._break_if_dead(dead)
+                await self.break_if_dead(dead)
         raise Busy(f"{self.oid} is locked by another client")
 
-    async def _break_if_dead(self, dead: Collection[str]) -> None:
+    async def break_if_dead(self, dead: Collection[str] = ()) -> None:
+        """Have the lock free if its holder is gone.  Raise Busy when it is alive."""
         locker = await self.holder()
         if locker is None:
             return

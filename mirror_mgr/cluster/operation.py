@@ -1,9 +1,14 @@
 """One atomic change of one RADOS object."""
 
+import errno
+
 import rados
 
 from ..errors import InvalidArgument
 from ..wire.cls import Call
+
+VERSION_DIFFERS = (errno.EOVERFLOW, errno.ERANGE)
+"""What an OSD answers when the version that is expected is above or below the object's."""
 
 _CREATE_EXCLUSIVE = rados.LIBRADOS_CREATE_EXCLUSIVE
 _CREATE_IDEMPOTENT = rados.LIBRADOS_CREATE_IDEMPOTENT

@@ -6,6 +6,7 @@ from typing import (
     TYPE_CHECKING,
     Any,
     Callable,
+    Coroutine,
     Dict,
     Iterable,
     List,
@@ -14,6 +15,7 @@ from typing import (
     Sequence,
     Set,
     Tuple,
+    TypeVar,
 )
 
 import rados
@@ -37,6 +39,8 @@ _WATCH_SECONDS = 5.0
 # A python-rados watch that could not be closed is closed again when it is collected: by then its
 # ioctx is gone, and the process crashes.
 _never_collected: List[Any] = []
+
+T = TypeVar("T")
 
 WatchCallback = Callable[[bytes], None]
 
@@ -164,12 +168,20 @@ class Pool:
 
         To be used on a fork that one caller has for itself: the ioctx holds the version.
         """
-        return await self.connection.run(self._omap_now, oid)
+        return await _uninterrupted(self.connection.run(self._omap_now, oid))
 
     def _omap_now(self, oid: str) -> Tuple[Dict[str, bytes], int]:
         """Blocking: librados does not report the version that an aio read saw."""
         found = read_omap(self.ioctx, oid)
         return found, int(self.ioctx.get_last_version())
+
+    async def read_versioned(self, oid: str, length: int) -> Tuple[bytes, int]:
+        """Up to `length` bytes of an object and its version.  As omap_versioned."""
+        return await _uninterrupted(self.connection.run(self._read_now, oid, length))
+
+    def _read_now(self, oid: str, length: int) -> Tuple[bytes, int]:
+        data = bytes(self.ioctx.read(oid, length))
+        return data, int(self.ioctx.get_last_version())
 
     async def operate(self, oid: str, operation: Operation) -> None:
         """Apply an operation; it is spent afterwards."""
@@ -183,7 +195,7 @@ class Pool:
     async def operate_versioned(self, oid: str, operation: Operation) -> int:
         """Apply an operation; return the object's version after it.  As omap_versioned."""
         try:
-            return await self.connection.run(self._operate_now, oid, operation)
+            return await _uninterrupted(self.connection.run(self._operate_now, oid, operation))
         except OutOfSpace as error:
             raise self._refused(error.errno) from None
 
@@ -330,6 +342,22 @@ class Pool:
             raise
         finally:
             del completion
+
+
+async def _uninterrupted(call: "Coroutine[Any, Any, T]") -> T:
+    """Wait for a call in a thread even when the caller is cancelled: it still uses its ioctx."""
+    running = asyncio.ensure_future(call)
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        while not running.done():
+            try:
+                await asyncio.wait({running})
+            except asyncio.CancelledError:
+                continue
+        if not running.cancelled():
+            running.exception()
+        raise
 
 
 async def _settle(future: "asyncio.Future[Any]") -> None:

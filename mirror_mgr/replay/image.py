@@ -1,9 +1,8 @@
 """One image as objects: header, maps and image states; reads for both sites, writes for ours."""
 
-import errno
 from typing import Dict, List, Optional
 
-from ..cluster.operation import Operation
+from ..cluster.operation import VERSION_DIFFERS, Operation
 from ..cluster.pool import Pool
 from ..errors import Busy, MirrorError, NotFound, NotReady
 from ..wire import cls_rbd, image_state
@@ -14,8 +13,6 @@ from ..wire.object_map import ObjectMap
 from ..wire.snapshot import MirrorNamespace, Namespace, Snapshot, TrashNamespace
 from . import children
 
-# What an OSD answers when the version asserted is above or below the object's.
-_VERSION_DIFFERS = (errno.EOVERFLOW, errno.ERANGE)
 _INVALID = HeaderFlag.OBJECT_MAP_INVALID | HeaderFlag.FAST_DIFF_INVALID
 
 
@@ -231,7 +228,7 @@ class Copy(Image):
             self.version = await self.pool.operate_versioned(
                 self.header_oid, operation.call(call))
         except MirrorError as error:
-            if error.errno in _VERSION_DIFFERS:
+            if error.errno in VERSION_DIFFERS:
                 raise NotReady(f"image {self.id}: another client changed it meanwhile") from None
             raise
 

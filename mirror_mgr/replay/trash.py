@@ -8,7 +8,7 @@ import asyncio
 import logging
 import time
 from dataclasses import dataclass, field
-from typing import Dict, Iterator, List, Mapping, Optional
+from typing import Callable, Dict, Iterator, List, Mapping, Optional
 
 from ..cluster.connection import Connection
 from ..cluster.operation import Operation
@@ -78,19 +78,21 @@ class Sweep:
 
 
 async def sweep(pool: Pool, mirrored: Mapping[str, MirrorImage], at_once: int, retry: bool,
-                told: Sweep) -> None:
+                told: Sweep, is_ours: Callable[[str], bool]) -> None:
     """Remove for good what mirroring put into the trash and whose time is over.
 
     `mirrored` are the images that the pool mirrors, by id; `at_once` of them are removed at one
     time.  What can't go yet, as clones hang on it, stays for a later sweep with `retry`; `told` is
-    brought up to date.
+    brought up to date.  `is_ours` tells, given the global id of one of `mirrored`, else the id of
+    the image in the trash, whether it is for us to remove it.
     """
     try:
         entries = cls_rbd.decode_trash_list(await pool.call(TRASH, cls_rbd.trash_list(), 1 << 20))
     except NotFound:
         entries = {}
     due = {image_id: entry for image_id, entry in entries.items()
-           if _is_due(entry, mirrored.get(image_id)) and (retry or image_id not in told.failed)}
+           if _is_due(entry, mirrored.get(image_id)) and (retry or image_id not in told.failed)
+           and is_ours(mirrored[image_id].global_id if image_id in mirrored else image_id)}
     told.waiting = list(due)
     if retry:
         told.failed.clear()

@@ -28,7 +28,10 @@ class Reports:
 
 def health_items(pools: Iterable[PoolReport], images: Iterable[ImageReport],
                  now: float) -> List[HealthItem]:
-    """Given what all workers reported, and the time, return what is wrong, in order."""
+    """Given what all workers reported, and the time, return what is wrong, in order.
+
+    What several workers say of one pool is told once.
+    """
     items = []
     for pool in _whole(pools):
         if pool.foreign_leader:
@@ -51,7 +54,8 @@ def health_items(pools: Iterable[PoolReport], images: Iterable[ImageReport],
             items.append(HealthItem(IMAGE_ERROR, image.spec, (
                 "image '%s' is in error: %s; it is tried again, how that goes is in: "
                 'ceph rbd-mirror image status %s' % (image.spec, image.reason, image.spec))))
-    return sorted(items, key=lambda item: (item.code, item.subject))
+    by_subject = {(item.code, item.subject): item for item in items}
+    return [by_subject[key] for key in sorted(by_subject)]
 
 
 def trouble(pools: Iterable[PoolReport]) -> Dict[str, str]:

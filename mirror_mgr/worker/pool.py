@@ -42,8 +42,10 @@ from . import settings
 from .image import Gates, ImageReplayer, Mirrored
 from .journal_image import JournalImageReplayer
 from .leader import Leader
+from .roster import slot_of
 from .statuses import StatusBoard
 from .stops import ManualStops
+from .team import Team
 from .waiting import heard
 
 log = logging.getLogger(__name__)
@@ -79,7 +81,7 @@ class Replaying:
 
 
 class NamespaceReplayer:
-    """The images of one namespace; lives as long as the connection to the peer."""
+    """This worker's images of one namespace; lives as long as the connection to the peer."""
 
     def __init__(self, name: str, local: Pool, remote: Pool, link: Link,
                  means: Callable[[], Means], gates: Gates, stops: ManualStops,
@@ -99,29 +101,42 @@ class NamespaceReplayer:
         self.deletions = trash.Sweep()
         self._sweeping: Optional["asyncio.Task[None]"] = None
         self._retried = float("-inf")
+        self._swept: FrozenSet[int] = frozenset()
+        self._changing = asyncio.Lock()
         self.boards = (StatusBoard(local, "", news), StatusBoard(remote, link.local_uuid, news))
         self._tasks = [asyncio.ensure_future(board.run()) for board in self.boards]
         for task in self._tasks:
             task.add_done_callback(ended)
 
-    async def refresh(self) -> None:
-        """Start and end image replayers as the two sides' lists of images ask for."""
+    async def refresh(self, slots: FrozenSet[int]) -> None:
+        """Start and end image replayers as the two sides' lists of images ask for.
+
+        Only images of these slots are ours; nothing is done to others any more on return.
+        """
+        async with self._changing:
+            await self._refresh(slots)
+
+    async def _refresh(self, slots: FrozenSet[int]) -> None:
+        await self._stop_sweeping_beyond(slots)
         local, remote = await asyncio.gather(
             read_mirroring(self._local), read_mirroring(self._remote))
-        wanted = {m.global_id: m for m in pair_up(local, remote)}
+        wanted = {m.global_id: m for m in pair_up(local, remote) if slot_of(m.global_id) in slots}
         self.local_count, self.remote_count = len(local.images), len(remote.images)
-        for global_id, running in list(self.images.items()):
+        over = []
+        for global_id, running in self.images.items():
             mirrored = wanted.get(global_id)
             if mirrored is None or not _same(running.replayer, mirrored):
-                await self._end(global_id)
+                over.append(global_id)
             else:
                 running.replayer.wake_if_stopped()
+        await asyncio.gather(*(self._end(global_id) for global_id in over))
         for global_id, mirrored in wanted.items():
             if global_id not in self.images:
                 self._start(mirrored)
         for image_id, image in orphaned(local, remote).items():
-            await self._remove_orphan(image_id, image)
-        self._sweep(local)
+            if slot_of(image.global_id) in slots:
+                await self._remove_orphan(image_id, image)
+        self._sweep(local, slots)
 
     async def _is_copy(self, copy: Copy, header: ImageHeader, mode: ImageMode) -> bool:
         """Whether an image is nothing but a copy of one of the other site."""
@@ -168,25 +183,31 @@ class NamespaceReplayer:
         finally:
             copy.pool.close()
 
-    def _sweep(self, local: MirrorPool) -> None:
+    def _sweep(self, local: MirrorPool, slots: FrozenSet[int]) -> None:
         if self._sweeping is not None and not self._sweeping.done():
             return
         conf_get = self._local.connection.conf_get
         retry = time.monotonic() - self._retried > settings.delete_retry_seconds(conf_get)
         if retry:
             self._retried = time.monotonic()
+        self._swept = slots
         self._sweeping = asyncio.ensure_future(trash.sweep(
             self._local, local.images, settings.concurrent_deletions(conf_get), retry,
-            self.deletions))
+            self.deletions, lambda key: slot_of(key) in slots))
         self._sweeping.add_done_callback(self._ended)
+
+    async def _stop_sweeping_beyond(self, slots: FrozenSet[int]) -> None:
+        if self._sweeping is not None and not self._swept <= slots:
+            self._sweeping.cancel()
+            await asyncio.gather(self._sweeping, return_exceptions=True)
 
     async def renew(self, global_ids: Iterable[str]) -> None:
         """Start image replayers anew, or have them stand still where that was asked for."""
-        for global_id in global_ids:
-            running = self.images.get(global_id)
-            if running is not None:
-                await self._end(global_id)
-                if global_id not in self.images:
+        async with self._changing:
+            for global_id in global_ids:
+                running = self.images.get(global_id)
+                if running is not None:
+                    await self._end(global_id)
                     self._start(running.replayer.as_found)
 
     def _start(self, mirrored: Mirrored) -> None:
@@ -257,7 +278,7 @@ def orphaned(local: MirrorPool, remote: MirrorPool) -> Dict[str, MirrorImage]:
 
 
 class PoolReplayer:
-    """Replays all images of one pool while it holds the pool's leader lock."""
+    """Replays a share of one pool's images while a worker of ours holds the pool's leader lock."""
 
     def __init__(self, local: Connection, pool_id: int, name: str, budget: Budget, gates: Gates,
                  dead: FrozenSet[str], stops: ManualStops) -> None:
@@ -275,7 +296,8 @@ class PoolReplayer:
         self._news = asyncio.Event()
         self._tx_peers: FrozenSet[str] = frozenset()
         self._failure: Optional[BaseException] = None
-        self.leader = Leader(local.pool(pool_id), self.refresh, dead)
+        self.team = Team(local.pool(pool_id), self.refresh, dead)
+        self.leader = Leader(local.pool(pool_id), self.team, self.refresh, dead)
 
     def refresh(self) -> None:
         """Look at the pool again at once."""
@@ -338,8 +360,8 @@ class PoolReplayer:
                 pause = settings.refresh_seconds(self._local.conf_get)
                 try:
                     self._raise_failure()
-                    if self.leader.leading:
-                        await self._replay()
+                    if self.leader.led:
+                        await self._replay_while_fit()
                     failures = 0
                 except MirrorError as error:
                     if isinstance(error, Fenced) and self._is_local(error):
@@ -357,9 +379,23 @@ class PoolReplayer:
         finally:
             leading.cancel()
             await asyncio.gather(leading, return_exceptions=True)
+            await self.team.close()
+
+    async def _replay_while_fit(self) -> None:
+        """Replay until that fails, or must end at once whatever is under way."""
+        tasks = [asyncio.ensure_future(one) for one in (
+            self._replay(), self.leader.until_led_no_more(), self.team.lost.wait())]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        if not tasks[0].cancelled():
+            tasks[0].result()
 
     async def _replay(self) -> None:
-        """With the lock held: reach the peer and replay until either is lost."""
+        """Reach the peer and replay until it is lost."""
         local_pool = self._local.pool(self.pool_id)
         mirroring = await read_mirroring(local_pool)
         peer = self.peer = peers.choose(mirroring)
@@ -376,6 +412,7 @@ class PoolReplayer:
             raise
         finally:
             await self._close_namespaces()
+            await self.team.leave()
             # A dead site takes its time to be let go of: nobody waits for that.
             asyncio.get_running_loop().run_in_executor(None, site.close)
 
@@ -387,12 +424,14 @@ class PoolReplayer:
                            "create it there and enable mirroring on it")
         pinged = float("-inf")
         link: Optional[Link] = None
-        while self.leader.leading:
+        while True:
             self._news.clear()
             self._raise_failure()
             if time.monotonic() - pinged > PING_SECONDS:
-                link = await self._say_hello(remote, remote_id, local_uuid, link)
+                known, link = link, await self._say_hello(remote, remote_id, local_uuid, link)
                 pinged = time.monotonic()
+                if known is None:
+                    await self.team.join()
             mirroring = await read_mirroring(self._local.pool(self.pool_id))
             if (not peers.same(peers.choose(mirroring), peer)
                     or mirroring.mirror_uuid != local_uuid):
@@ -401,7 +440,9 @@ class PoolReplayer:
             self._tx_peers = frozenset(
                 p.uuid for p in mirroring.peers if p.direction != PeerDirection.RX)
             assert link is not None
-            await self._refresh_namespaces(site, remote_id, link, mirroring.mode)
+            slots = await self.team.share()
+            await self._refresh_namespaces(site, remote_id, link, mirroring.mode, slots)
+            await self.team.free(slots)
             self.peer_error = None
             await self._wait(settings.refresh_seconds(self._local.conf_get))
 
@@ -422,7 +463,7 @@ class PoolReplayer:
         return link
 
     async def _refresh_namespaces(self, site: peers.PeerSite, remote_id: int, link: Link,
-                                  mode: MirrorMode) -> None:
+                                  mode: MirrorMode, slots: FrozenSet[int]) -> None:
         names = await self._mirrored_namespaces(mode)
         for gone in set(self.namespaces) - names:
             await self.namespaces.pop(gone).close()
@@ -432,7 +473,7 @@ class PoolReplayer:
                     name, self._local.pool(self.pool_id, name),
                     site.connection.pool(remote_id, name), link, lambda: self._means(site),
                     self._gates, self.stops, self.refresh, self._ended)
-            await self.namespaces[name].refresh()
+            await self.namespaces[name].refresh(slots)
 
     def _means(self, site: peers.PeerSite) -> Means:
         return Means(self._budget, site.list_snaps, self._tx_peers, self._dead,
@@ -491,13 +532,15 @@ class PoolReplayer:
         return one.deletions if one else trash.Sweep()
 
     def counts(self, namespace: str) -> Dict[str, int]:
-        """The counters that `rbd mirror pool status` and the dashboard read."""
+        """The counters that the dashboard reads; those of the whole pool tells who leads it."""
         one = self.namespaces.get(namespace)
         images = [running.replayer for running in one.images.values()] if one else []
-        return {
+        counts = {
             "image_assigned_count": len(images),
-            "image_local_count": one.local_count if one else 0,
-            "image_remote_count": one.remote_count if one else 0,
             "image_error_count": sum(r.status.state == StatusState.ERROR for r in images),
             "image_warning_count": sum(r.status.state == StatusState.UNKNOWN for r in images),
         }
+        if self.leader.leading:
+            counts["image_local_count"] = one.local_count if one else 0
+            counts["image_remote_count"] = one.remote_count if one else 0
+        return counts

@@ -36,8 +36,8 @@ class Trash:
             raise self.faults[image_id]
         self.purged.append(image_id)
 
-    def sweep(self, told, mirrored=None, at_once=1, retry=True):
-        asyncio.run(trash.sweep(self, mirrored or {}, at_once, retry, told))
+    def sweep(self, told, mirrored=None, at_once=1, retry=True, is_ours=lambda key: True):
+        asyncio.run(trash.sweep(self, mirrored or {}, at_once, retry, told, is_ours))
 
 
 def entry(source=TrashSource.MIRRORING, seconds=-1):
@@ -53,6 +53,15 @@ def test_only_what_is_ours_and_due(monkeypatch):
         name: MirrorImage("g", state, ImageMode.SNAPSHOT) for name, state in (
             ("mirrored", MirrorImageState.ENABLED), ("disabling", MirrorImageState.DISABLING))})
     assert found.purged == ["due", "disabling"]
+
+
+def test_what_is_for_another_worker_stays(monkeypatch):
+    """One that is still mirrored goes with its global id, as its copy does."""
+    found = Trash(monkeypatch, {"a": entry(), "b": entry(), "c": entry()})
+    found.sweep(trash.Sweep(), {
+        "c": MirrorImage("g", MirrorImageState.DISABLING, ImageMode.SNAPSHOT)},
+        is_ours=lambda key: key in ("b", "g"))
+    assert found.purged == ["b", "c"]
 
 
 @pytest.mark.parametrize("at_once", [1, 3])

@@ -13,6 +13,7 @@ from tests.cluster.fake_locks import FakePool, other
 from tests.replay.fake_rados import WriteOp
 from tests.virtual_time import run, settle
 
+HEARTBEAT_SECONDS = 5.0
 DAEMON = other(description="")
 OURS = other(description="mirror_mgr")
 ALIVE = {(4200, 7)}
@@ -23,13 +24,49 @@ def write_op(monkeypatch):
     monkeypatch.setattr(operation.rados, "WriteOp", WriteOp, raising=False)
 
 
+class FakeTeam:
+    """The other workers: `present` are those that answer; they follow who says farewell."""
+
+    def __init__(self, present=()):
+        self.led_at = float("-inf")
+        self.vacant = asyncio.Event()
+        self.attending = False
+        self.present = set(present)
+        self.rolls = []
+        self.in_doubt = False
+        self.error = None
+        self.asked = 0
+
+    async def attend(self):
+        self.attending = True
+
+    async def call_roll(self):
+        if self.error is not None:
+            raise self.error
+        self.rolls.append(asyncio.get_running_loop().time())
+        self.led_at = self.rolls[-1]
+        return self.in_doubt
+
+    async def answers(self, member_id):
+        self.asked += 1
+        return member_id in self.present
+
+    async def farewell(self):
+        return bool(self.present)
+
+    def hear_of_leader(self):
+        self.led_at = asyncio.get_running_loop().time()
+        self.vacant.clear()
+
+
 class Candidate:
     """A leader that strives, and what it told."""
 
-    def __init__(self, pool):
+    def __init__(self, pool, team=None):
         self.pool = pool
+        self.team = team or FakeTeam()
         self.changes = []
-        self.leader = Leader(pool, self._changed)
+        self.leader = Leader(pool, self.team, self._changed)
         self.task = asyncio.ensure_future(self.leader.run())
 
     def _changed(self):
@@ -85,13 +122,115 @@ def test_while_a_daemon_leads_we_stand_by_and_name_it():
     run(body())
 
 
-def test_another_worker_of_ours_is_no_stranger():
+class TestAnotherWorkerThatLeads:
+    def test_is_no_stranger(self):
+        async def body():
+            one = Candidate(free_pool(holder=OURS, alive=ALIVE), FakeTeam({4200}))
+            await asyncio.sleep(60)
+            assert one.leader.led and not one.leader.leading and one.leader.foreign is None
+            assert one.changes == [(False, None)]
+            await one.end()
+            assert one.pool.holder == OURS and one.said == []
+        run(body())
+
+    def test_is_not_looked_for_while_it_calls_the_roll(self):
+        async def body():
+            one = Candidate(free_pool(holder=OURS, alive=ALIVE), FakeTeam({4200}))
+            await settle()
+            done, asked = len(one.pool.events), one.team.asked
+            for _ in range(20):
+                one.team.hear_of_leader()
+                await asyncio.sleep(HEARTBEAT_SECONDS)
+            assert (len(one.pool.events), one.team.asked) == (done, asked)
+            await one.end()
+        run(body())
+
+    def test_is_followed_as_soon_as_it_leaves(self):
+        async def body():
+            one = Candidate(free_pool(holder=OURS, alive=ALIVE), FakeTeam({4200}))
+            await settle()
+            one.pool.holder = None
+            one.team.vacant.set()
+            await settle()
+            assert one.leader.leading and one.leader.led
+            await one.end()
+        run(body())
+
+    def test_is_followed_when_it_does_not_answer_though_its_watch_is_there(self):
+        async def body():
+            one = Candidate(free_pool(holder=OURS, alive=None))
+            await settle()
+            assert one.leader.leading and "blocklist 10.0.0.2:0/4200" in one.pool.events
+            await one.end()
+        run(body())
+
+    def test_keeps_the_others_at_work_for_a_while_when_it_is_heard_no_more(self):
+        async def body():
+            one = Candidate(free_pool(holder=OURS, alive=ALIVE), FakeTeam({4200}))
+            await settle()
+            waiting = asyncio.ensure_future(one.leader.until_led_no_more())
+            one.pool.fail("get_info", DeadlineExceeded("x"))
+            await asyncio.sleep(4 * HEARTBEAT_SECONDS)
+            assert one.leader.led and not waiting.done()
+            await asyncio.sleep(1.1 * HEARTBEAT_SECONDS)
+            assert not one.leader.led and waiting.done()
+            await one.end()
+        run(body())
+
+    def test_whose_place_a_daemon_took_ends_the_work_at_once(self):
+        async def body():
+            one = Candidate(free_pool(holder=OURS, alive=ALIVE), FakeTeam({4200}))
+            await settle()
+            waiting = asyncio.ensure_future(one.leader.until_led_no_more())
+            one.pool.holder = DAEMON
+            one.team.vacant.set()
+            await settle()
+            assert waiting.done() and not one.leader.led and one.leader.foreign
+            await one.end()
+        run(body())
+
+
+def test_who_is_followed_by_another_worker_does_not_call_daemons():
     async def body():
-        one = Candidate(free_pool(holder=OURS, alive=ALIVE))
-        await asyncio.sleep(10)
-        assert (one.leader.leading, one.leader.foreign, one.changes) == (False, None, [])
+        one = Candidate(free_pool(), FakeTeam({4300}))
+        await settle()
         await one.end()
-        assert one.pool.holder == OURS and one.said == []
+        assert LeaderOp.LOCK_RELEASED not in one.said and one.pool.holder is None
+    run(body())
+
+
+def test_who_is_in_doubt_of_others_calls_the_roll_again_soon():
+    async def body():
+        one = Candidate(free_pool())
+        await settle()
+        one.team.in_doubt = True
+        await asyncio.sleep(HEARTBEAT_SECONDS + 5)
+        assert len(one.team.rolls) > 8
+        await one.end()
+    run(body())
+
+
+def test_a_leader_that_the_others_can_not_hear_is_none():
+    async def body():
+        one = Candidate(free_pool())
+        await settle()
+        one.team.attending = False
+        await asyncio.sleep(HEARTBEAT_SECONDS)
+        assert one.changes == [(True, None), (False, None), (True, None)] and one.team.attending
+        await one.end()
+    run(body())
+
+
+def test_a_roll_that_fails_ends_the_lead_and_is_tried_again():
+    async def body():
+        one = Candidate(free_pool())
+        one.team.error = DeadlineExceeded("x")
+        await settle()
+        assert not one.leader.leading and one.pool.holder is None and not one.pool.watches
+        one.team.error = None
+        await asyncio.sleep(5)
+        assert one.leader.leading
+        await one.end()
     run(body())
 
 

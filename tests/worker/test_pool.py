@@ -21,8 +21,9 @@ from mirror_mgr.worker import pool as pool_module
 from mirror_mgr.worker import status
 from mirror_mgr.worker.image import Mirrored
 from mirror_mgr.worker.pool import PoolReplayer, Replaying, orphaned, pair_up, read_mirroring
+from mirror_mgr.worker.roster import SLOTS, slot_of
 from mirror_mgr.worker.stops import ManualStops
-from tests.virtual_time import run
+from tests.virtual_time import run, settle
 from tests.worker.sites import PEER, FakeConnection, FakePool, mirrored, mirroring
 
 CREATING, DISABLING, DISABLED = (
@@ -113,16 +114,44 @@ class Leading:
     """A leader that needs no lock."""
 
     def __init__(self, *ignored):
-        self.leading = True
+        self.led = self.leading = True
         self.foreign = None
 
     async def run(self):
         await asyncio.Event().wait()
 
+    until_led_no_more = run
+
+
+EVERY_SLOT = frozenset(range(SLOTS))
+
+
+class Alone:
+    """A team of one, which has every image."""
+
+    def __init__(self, *ignored):
+        self.lost = asyncio.Event()
+
+    async def join(self):
+        pass
+
+    async def share(self):
+        return EVERY_SLOT
+
+    async def free(self, kept):
+        assert kept == EVERY_SLOT
+
+    async def leave(self):
+        pass
+
+    async def close(self):
+        pass
+
 
 @pytest.fixture
 def led(monkeypatch):
     monkeypatch.setattr(pool_module, "Leader", Leading)
+    monkeypatch.setattr(pool_module, "Team", Alone)
 
 
 def replayer(local):
@@ -262,6 +291,159 @@ async def check_counts(one):
         "image_assigned_count": 3, "image_local_count": 4, "image_remote_count": 5,
         "image_error_count": 1, "image_warning_count": 1}
     assert set(one.counts("elsewhere").values()) == {0}
+    one.leader.leading = False
+    assert set(one.counts("")) == {
+        "image_assigned_count", "image_error_count", "image_warning_count"}
     assert [(name, r.status.state) for name, r in one.replayers()] == [
         ("", StatusState.ERROR), ("", StatusState.UNKNOWN), ("", StatusState.STARTING_REPLAY),
         ("ns", StatusState.STARTING_REPLAY)]
+
+
+class FakeImageReplayer:
+    """Replays nothing; `ending` is waited for before it ends."""
+
+    ending = None
+
+    def __init__(self, local, remote, link, means, mirrored, gates, publish):
+        self.mirrored = self.as_found = mirrored
+        self.copy_id = mirrored.local_id
+
+    def wake_if_stopped(self):
+        pass
+
+    async def run(self):
+        try:
+            await asyncio.Event().wait()
+        finally:
+            if self.ending is not None:
+                await asyncio.shield(self.ending.wait())
+
+
+class Board:
+    def __init__(self, *ignored):
+        pass
+
+    async def run(self):
+        await asyncio.Event().wait()
+
+    def remove(self, global_id):
+        pass
+
+
+class TestAShareOfTheImages:
+    """Which images one of several workers replays in a namespace."""
+
+    IDS = [f"g{number}" for number in range(20)]
+
+    @pytest.fixture(autouse=True)
+    def fakes(self, monkeypatch):
+        self.swept = []
+
+        async def sweep(pool, mirrored, at_once, retry, told, is_ours):
+            self.swept.append([key for key in self.IDS if is_ours(key)])
+            await asyncio.Event().wait()
+
+        monkeypatch.setattr(pool_module, "ImageReplayer", FakeImageReplayer)
+        monkeypatch.setattr(pool_module, "StatusBoard", Board)
+        monkeypatch.setattr(pool_module.trash, "sweep", sweep)
+
+    def namespace(self, here=()):
+        local, remote = local_site().pool(2), FakePool()
+        local.connection = FakeConnection("local")
+        local.omap_of[MIRRORING] = mirroring(images={f"l{g}": mirrored(g) for g in here})
+        remote.omap_of[MIRRORING] = mirroring(images={f"r{g}": mirrored(g) for g in self.IDS})
+        return pool_module.NamespaceReplayer(
+            "", local, remote, Link("a", "b", "us"), None, None, ManualStops(),
+            lambda: None, lambda task: None)
+
+    def slots(self, *ids):
+        return frozenset(slot_of(one) for one in ids)
+
+    def test_only_what_is_ours_is_replayed_and_swept(self):
+        async def body():
+            one = self.namespace()
+            slots = self.slots(*self.IDS[:5])
+            await one.refresh(slots)
+            await settle()
+            ours = [key for key in self.IDS if slot_of(key) in slots]
+            assert sorted(one.images) == sorted(ours) and self.swept == [ours]
+            assert one.remote_count == 20
+            await one.close()
+        run(body())
+
+    def test_what_is_given_up_has_ended_on_return(self):
+        async def body():
+            one = self.namespace()
+            await one.refresh(EVERY_SLOT)
+            await settle()
+            tasks = {key: running.task for key, running in one.images.items()}
+            slots = self.slots(*self.IDS[:5])
+            await one.refresh(slots)
+            await settle()
+            assert all(task.done() is (slot_of(key) not in slots) for key, task in tasks.items())
+            assert len(self.swept) == 2, "the sweep of what is others' now goes on"
+            await one.close()
+        run(body())
+
+    def test_a_sweep_goes_on_when_only_more_is_ours(self):
+        async def body():
+            one = self.namespace()
+            await one.refresh(self.slots(*self.IDS[:5]))
+            await settle()
+            await one.refresh(EVERY_SLOT)
+            await settle()
+            assert len(self.swept) == 1 and len(one.images) == 20
+            await one.close()
+        run(body())
+
+    def test_others_copies_without_a_primary_are_theirs_to_remove(self, monkeypatch):
+        async def body():
+            one = self.namespace(here=["gone1", "gone2"])
+            removed = []
+
+            async def remove(image_id, global_id):
+                removed.append(global_id)
+
+            monkeypatch.setattr(one, "_remove_orphan", remove)
+            await one.refresh(self.slots("gone2"))
+            assert removed == ["gone2"]
+            await one.close()
+        run(body())
+
+    def test_an_image_started_anew_while_it_is_given_up_stays_given_up(self, monkeypatch):
+        async def body():
+            one = self.namespace()
+            await one.refresh(EVERY_SLOT)
+            monkeypatch.setattr(FakeImageReplayer, "ending", asyncio.Event())
+            renewing = asyncio.ensure_future(one.renew(["g0"]))
+            await settle()
+            giving_up = asyncio.ensure_future(one.refresh(frozenset()))
+            await settle()
+            FakeImageReplayer.ending.set()
+            await asyncio.gather(renewing, giving_up)
+            assert one.images == {}
+            await one.close()
+        run(body())
+
+
+def test_without_its_watch_on_the_roster_a_worker_replays_nothing(led, monkeypatch):
+    ended = []
+
+    async def replay(self):
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append(True)
+
+    monkeypatch.setattr(PoolReplayer, "_replay", replay)
+
+    async def body():
+        one = replayer(local_site())
+        running = asyncio.ensure_future(one.run())
+        await settle()
+        assert not ended
+        one.team.lost.set()
+        await settle()
+        assert ended == [True]
+        running.cancel()
+    run(body())

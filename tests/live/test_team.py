@@ -1,0 +1,148 @@
+"""Several workers on one pool, by hand: who replays what, also when one of them dies or hangs."""
+
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from typing import Callable, Iterator, List
+
+import pytest
+import rados
+import rbd
+
+from qa.images import checksum, mirror_snapshots
+from qa.sites import Site
+from qa.waiting import wait_for
+from qa.workers import Worker, Workers
+
+IMAGES = 40
+MIB = 1 << 20
+# The daemon's time: what a dead one had is replayed by others again.
+MOVED_SECONDS = 30.0
+
+pytestmark = pytest.mark.usefixtures("no_workers")
+
+
+class Team:
+    """A few workers at the pool, each started and ended by itself."""
+
+    def __init__(self, primary: Site, copy: Site, pool: str, stack: ExitStack) -> None:
+        self.primary, self.copy, self.pool = primary, copy, pool
+        self._stack = stack
+        self.workers: List[Worker] = []
+
+    def start(self, count: int) -> None:
+        for _ in range(count):
+            self.workers.append(self._stack.enter_context(
+                Workers(self.copy, self.primary, self.pool)).start())
+
+    def kill(self, worker: Worker) -> None:
+        worker.kill()
+        self.workers.remove(worker)
+
+    def shares(self) -> List[int]:
+        return [len(worker.images) for worker in self.workers]
+
+    def owners(self) -> "Counter[str]":
+        return Counter(gid for worker in self.workers for gid in worker.images)
+
+    def leader(self) -> Worker:
+        [one] = [w for w in self.workers if any(pool.leader for pool in w.pools)]
+        return one
+
+    def wait_spread(self, images: int, seconds: float = 60.0) -> float:
+        """Wait until every image is replayed by exactly one worker, and each has some."""
+        start = time.monotonic()
+        wait_for(lambda: sum(self.shares()) == len(self.owners()) == images
+                 and all(self.shares()), seconds, self.describe)
+        return time.monotonic() - start
+
+    def describe(self) -> str:
+        return "\n".join(f"worker at {w.addresses}: {len(w.images)} images, pools {w.pools}\n  "
+                         + "\n  ".join(w.log[-15:]) for w in self.workers)
+
+
+@pytest.fixture
+def team(site_a: Site, site_b: Site, pool: str) -> Iterator[Team]:
+    with ExitStack() as stack:
+        yield Team(site_a, site_b, pool, stack)
+
+
+class Images:
+    """A number of small images at both sites, each site over one connection."""
+
+    def __init__(self, team: Team, count: int, stack: ExitStack) -> None:
+        self.team = team
+        self.names = [f"image{number}" for number in range(count)]
+        self._pools = []
+        for site in (team.primary, team.copy):
+            cluster = site.rados()
+            stack.callback(cluster.shutdown)
+            self._pools.append(stack.enter_context(cluster.open_ioctx(team.pool)))
+        self.primary, self.copy = self._pools
+
+    def create(self) -> None:
+        self._each(self._create)
+
+    def sync(self, seconds: float = 60.0) -> None:
+        """Write to each image, and wait until the copies have that."""
+        self._each(self._write)
+        wanted = {name: self._newest(self.primary, name) for name in self.names}
+        wait_for(lambda: all(self._newest(self.copy, name) >= wanted[name] for name in self.names),
+                 seconds, self.team.describe, 0.5)
+        for name in self.names:
+            assert self._checksum(self.primary, name) == self._checksum(self.copy, name), name
+
+    def _each(self, work: Callable[[str], None]) -> None:
+        """At the same time: each snapshot waits for the monitors."""
+        with ThreadPoolExecutor(16) as threads:
+            list(threads.map(work, self.names))
+
+    def _create(self, name: str) -> None:
+        rbd.RBD().create(self.primary, name, MIB, order=18)
+        with rbd.Image(self.primary, name) as image:
+            image.write(name.encode(), 0)
+            image.mirror_image_enable(rbd.RBD_MIRROR_IMAGE_MODE_SNAPSHOT)
+
+    def _write(self, name: str) -> None:
+        with rbd.Image(self.primary, name) as image:
+            image.write(str(time.time_ns()).encode(), 4096)
+            image.mirror_image_create_snapshot()
+
+    @staticmethod
+    def _newest(pool: rados.Ioctx, name: str) -> int:
+        """The primary's newest mirror snapshot that is whole there; 0 for none."""
+        try:
+            with rbd.Image(pool, name, read_only=True) as image:
+                return max((s.primary_id or s.id for s in mirror_snapshots(image) if s.complete),
+                           default=0)
+        except rbd.ImageNotFound:
+            return 0
+
+    @staticmethod
+    def _checksum(pool: rados.Ioctx, name: str) -> str:
+        with rbd.Image(pool, name, read_only=True) as image:
+            return checksum(image)
+
+
+@pytest.fixture
+def images(team: Team) -> Iterator[Images]:
+    with ExitStack() as stack:
+        yield Images(team, IMAGES, stack)
+
+
+def test_images_are_spread_and_move_on_when_workers_die(team: Team, images: Images) -> None:
+    images.create()
+    team.start(3)
+    print(f"spread in {team.wait_spread(IMAGES):.1f} s: {team.shares()}")
+    images.sync()
+
+    leader = team.leader()
+    follower = next(worker for worker in team.workers if worker is not leader)
+    team.kill(follower)
+    print(f"a dead worker's images moved in {team.wait_spread(IMAGES, MOVED_SECONDS):.1f} s: "
+          f"{team.shares()}")
+    team.kill(leader)
+    print(f"a dead leader's images moved in {team.wait_spread(IMAGES, MOVED_SECONDS):.1f} s: "
+          f"{team.shares()}")
+    images.sync()
