@@ -2,7 +2,7 @@
 
 Run as `python3 -m qa.crashing_worker [--before N | --after N] [--slow SECONDS]`, with the pipes of
 a managed worker. Writes are counted from one: those that a sync makes to RADOS at either site, not
-those of its statuses, pings and the leader lock, which come by the clock.
+those of its statuses, pings, the roster and the leader lock, which come by the clock.
 """
 
 import argparse
@@ -18,6 +18,7 @@ from mirror_mgr.cluster.pool import Pool
 from mirror_mgr.replay import unlink
 from mirror_mgr.wire.header import LEADER
 from mirror_mgr.worker.__main__ import main as worker
+from mirror_mgr.worker.team import ROSTER
 
 _READS = re.compile("get|list|load")
 _BY_THE_CLOCK = ("mirror_image_status_set", "mirror_image_status_remove", "mirror_peer_ping")
@@ -77,7 +78,7 @@ class Fault:
 
 
 def _counts(oid: str, call: Any = None, *rest: Any) -> bool:
-    if oid == LEADER:
+    if oid in (LEADER, ROSTER):
         return False
     method = getattr(call, "method", "")
     return not _READS.search(method) and method not in _BY_THE_CLOCK

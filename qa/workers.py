@@ -68,7 +68,6 @@ class Worker:
             elif isinstance(message, protocol.LogLine):
                 self.log.append(f"{message.level}: {message.text}")
 
-
     def _take(self, beat: protocol.Heartbeat) -> None:
         gone = set(beat.removed)
         images = {image.global_id: image for image in beat.images}
@@ -94,8 +93,6 @@ class Workers:
             *("osd", "profile rbd", "--format", "json")))
         self._entity, self._key = user["entity"], user["key"]
         self._fsid = site.ceph("fsid").strip()
-        pools = site.ceph_json("osd", "lspools")
-        self._pool_id = next(p["poolnum"] for p in pools if p["poolname"] == pool)
 
     def start(self, module: str = PLAIN, *args: str) -> Worker:
         """Start a worker; it knows which of its predecessors are dead."""
@@ -107,7 +104,6 @@ class Workers:
         mon_host = f"[v2:127.0.0.1:{self.site.port},v1:127.0.0.1:{self.site.port + 1}]"
         worker.say(protocol.ManagerHello(
             "by-hand", self._entity, self._key, mon_host, self._fsid, {}, tuple(self._dead)))
-        worker.say(protocol.Assignment((self._pool_id,)))
         return worker
 
     def crashing(self, *args: str) -> Worker:

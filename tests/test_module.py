@@ -188,7 +188,6 @@ def test_long_syncs_are_told_to_the_progress_module(
 def test_what_the_supervisor_asks(manager: module.Module) -> None:
     assert manager.fsid() == "f"
     assert manager.mon_host() == "[v2:1.2.3.4:3300,v1:1.2.3.4:6789] [v2:1.2.3.5:3300]"
-    assert manager.pools() == [(1, "rbd"), (3, "bare")]
     assert sorted(manager.worker_options()) == ["bytes_in_flight_mib", "concurrent_syncs"]
 
 

@@ -1,7 +1,7 @@
 """What the supervisor needs from the manager module that it runs in."""
 
 import logging
-from typing import Any, Dict, List, Optional, Protocol, Tuple
+from typing import Any, Dict, Optional, Protocol, Tuple
 
 
 class Host(Protocol):
@@ -23,9 +23,6 @@ class Host(Protocol):
 
     def mon_host(self) -> str:
         """Return the monitors' addresses as ``mon_host`` in ceph.conf has them."""
-
-    def pools(self) -> List[Tuple[int, str]]:
-        """Return id and name of every pool that may hold mirrored images."""
 
     def get_store(self, key: str) -> Optional[str]:
         """As MgrModule.get_store."""

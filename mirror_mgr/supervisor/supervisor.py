@@ -1,6 +1,6 @@
 """Keeps the wanted number of workers running, each as a process of its own.
 
-`Supervisor.tick` observes, decides by `policy` and `placement`, and acts.  What workers say comes
+`Supervisor.tick` observes, decides by `policy`, and acts.  What workers say comes
 in on threads of `process`, is kept, and is acted on by the next tick.
 """
 
@@ -14,7 +14,6 @@ from ..errors import MirrorError, NotFound
 from ..worker.protocol import (
     COMMAND_REFRESH,
     COMMAND_STOP,
-    Assignment,
     Command,
     Event,
     Heartbeat,
@@ -25,7 +24,7 @@ from ..worker.protocol import (
     WorkerHello,
     WorkerOptions,
 )
-from . import accounts, launcher, orphans, placement, policy, store
+from . import accounts, launcher, orphans, policy, store
 from .host import Host
 from .logring import LogRing
 from .model import (
@@ -43,7 +42,6 @@ from .reports import Reports, health_items, trouble
 
 PREFIX = 'mirror-mgr.'
 LONG_PAUSE = 10.0        # between two ticks: the manager itself was held up
-POOLS_SECONDS = 30.0     # how old the list of pools may get
 STOP_SECONDS = 3.0       # for all workers to end in order when the module stops
 KILLED_SECONDS = 2.0     # for the kernel to end a process that was killed
 
@@ -66,7 +64,6 @@ class _Worker:
         self.reports = Reports()
         self.reported = False
         self.last_error = ''
-        self.told_assignment: Optional[Assignment] = None
         self.told_options: Dict[str, Any] = {}
 
     @property
@@ -124,8 +121,6 @@ class Supervisor:
         self._stopping = False
         self._refresh = False
         self._awake = self._last_tick = clock.monotonic()
-        self._pools: List[int] = []
-        self._pools_due = 0.0
 
     def start(self) -> None:
         """Read what is known of workers that ran before; `tick` starts the new ones."""
@@ -264,7 +259,6 @@ class Supervisor:
         """Raise MirrorError where that is not possible."""
         key = accounts.ensure(self._host, worker.id)
         options = dict(self._host.worker_options())
-        assignment = self._assignments()[worker.id]
         hello = ManagerHello(
             worker=worker.id, entity=accounts.entity(worker.id), key=key,
             mon_host=self._host.mon_host(), fsid=self._host.fsid(), options=options,
@@ -282,9 +276,7 @@ class Supervisor:
                 lambda text: worker.log.put('warning', text),
                 lambda reason: self._ended(worker, reason))
             worker.process.send(hello)
-            worker.process.send(assignment)
             worker.told_options = options
-            worker.told_assignment = assignment
         return ['started worker %s' % worker.id]
 
     def _kill(self, worker: _Worker) -> List[str]:
@@ -310,32 +302,16 @@ class Supervisor:
 
     def _tell(self) -> None:
         options = dict(self._host.worker_options())
-        assignments = self._assignments()
         with self._lock:
             refresh, self._refresh = self._refresh, False
             for worker in self._workers.values():
                 if worker.process is None or worker.state == STOPPING:
                     continue
-                assignment = assignments.get(worker.id, Assignment(()))
-                if assignment != worker.told_assignment:
-                    worker.process.send(assignment)
-                    worker.told_assignment = assignment
                 if options != worker.told_options:
                     worker.process.send(WorkerOptions(options))
                     worker.told_options = options
                 if refresh:
                     worker.process.send(Command(COMMAND_REFRESH))
-
-    def _assignments(self) -> Dict[str, Assignment]:
-        with self._lock:
-            wanted = sorted(worker.id for worker in self._workers.values() if worker.wanted)
-            refresh = self._refresh
-        now = self._clock.monotonic()
-        if len(wanted) > 1 and (refresh or now >= self._pools_due):
-            self._pools = [pool for pool, _ in self._host.pools()]
-            self._pools_due = now + POOLS_SECONDS
-        shares = placement.assign(self._pools, wanted)
-        return {worker_id: Assignment(pools) for worker_id, pools in shares.items()}
 
     def _save(self) -> None:
         with self._lock:

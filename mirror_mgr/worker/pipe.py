@@ -83,9 +83,7 @@ class ManagerPipe:
 
 
 def _take(worker: Worker, message: protocol.Message, ended: asyncio.Event) -> None:
-    if isinstance(message, protocol.Assignment):
-        worker.assign(message.pools)
-    elif isinstance(message, protocol.WorkerOptions):
+    if isinstance(message, protocol.WorkerOptions):
         worker.set_options(message.values)
     elif isinstance(message, protocol.Command):
         if message.name == protocol.COMMAND_STOP:

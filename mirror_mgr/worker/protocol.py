@@ -6,7 +6,7 @@ in ASCII, at most `MAX_LINE` bytes with its newline.
 Each end ignores keys that it does not know, and types that it does not know (`Unknown`), so that
 either may be the newer one.  ``v`` grows only when that is not enough; another ``v`` is refused.
 
-Manager to worker: `ManagerHello` first, then `Assignment`, `WorkerOptions`, `Command` at any time.
+Manager to worker: `ManagerHello` first, then `WorkerOptions` and `Command` at any time.
 
 Worker to manager: `WorkerHello` at once when it starts (before it has connected: ``address`` is
 empty) and again for each new connection to the local cluster; then `Heartbeat` every
@@ -120,13 +120,6 @@ class ManagerHello:
     fsid: str = _is(_text)
     options: Mapping[str, Any] = _is(_mapping, default_factory=dict)
     dead: Tuple[str, ...] = _is(_many(_text), default=())
-
-
-@dataclasses.dataclass(frozen=True)
-class Assignment:
-    """The ids of the pools that this worker looks after; None is every pool."""
-
-    pools: Optional[Tuple[int, ...]] = _is(_optional(_many(_integer)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -252,12 +245,11 @@ class Unknown:
     type: str
 
 
-Message = Union[ManagerHello, Assignment, WorkerOptions, Command, WorkerHello, Heartbeat, Event,
+Message = Union[ManagerHello, WorkerOptions, Command, WorkerHello, Heartbeat, Event,
                 LogLine, Unknown]
 
 _TYPES: Dict[str, Type[Any]] = {
     'manager-hello': ManagerHello,
-    'assignment': Assignment,
     'options': WorkerOptions,
     'command': Command,
     'worker-hello': WorkerHello,

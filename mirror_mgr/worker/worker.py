@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import time
-from typing import Any, Awaitable, Callable, Dict, FrozenSet, List, Mapping, Optional, Set, Tuple
+from typing import Any, Awaitable, Callable, Dict, FrozenSet, List, Mapping, Optional, Tuple
 
 from ..cluster.connection import Connection
 from ..errors import Fenced, MirrorError
@@ -31,7 +31,7 @@ Say = Callable[[protocol.Message], None]
 
 
 class Worker:
-    """Replays the pools that it is assigned, all by default, until cancelled.
+    """Replays its share of every mirrored pool until cancelled.
 
     `connect` makes a new connection to the local cluster; it is called again after this client
     was blocklisted.  `say` takes messages for the manager.
@@ -45,7 +45,6 @@ class Worker:
         self._entity = entity
         self._say = say
         self._dead = dead
-        self._assigned: Optional[Set[int]] = None
         self._pools: Dict[int, Tuple[PoolReplayer, "asyncio.Task[None]"]] = {}
         self._news = asyncio.Event()
         self._told: Dict[str, Tuple[Any, ...]] = {}
@@ -64,11 +63,6 @@ class Worker:
             self.budget.resize(int(options["bytes_in_flight_mib"]) * _MIB)
         if "concurrent_syncs" in options:
             self._gates.syncing = asyncio.Semaphore(int(options["concurrent_syncs"]))
-
-    def assign(self, pools: Optional[Tuple[int, ...]]) -> None:
-        """Look after these pools only; None: all."""
-        self._assigned = None if pools is None else set(pools)
-        self.refresh()
 
     def refresh(self) -> None:
         """Look at pools and images again at once."""
@@ -147,11 +141,10 @@ class Worker:
                 self._pools[pool_id] = (replayer, task)
 
     async def _mirrored_pools(self, local: Connection) -> Dict[int, str]:
-        """Assigned pools with mirroring; without it in the default namespace there are no peers."""
+        """Pools with mirroring; without it in the default namespace there are no peers."""
         names = await local.pool_names()
-        mine = {i: n for i, n in names.items() if self._assigned is None or i in self._assigned}
-        modes = await asyncio.gather(*(self._is_mirrored(local, i) for i in mine))
-        return {i: n for (i, n), mirrored in zip(mine.items(), modes) if mirrored}
+        modes = await asyncio.gather(*(self._is_mirrored(local, i) for i in names))
+        return {i: n for (i, n), mirrored in zip(names.items(), modes) if mirrored}
 
     async def _is_mirrored(self, local: Connection, pool_id: int) -> bool:
         try:

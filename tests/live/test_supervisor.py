@@ -128,6 +128,34 @@ def test_more_workers_and_fewer(site: Site) -> None:
     assert site.run("ceph", "auth", "get", second["entity"]).returncode == 2
 
 
+def test_images_move_with_the_number_of_workers(
+    site: Site, site_a: Site, pool: str
+) -> None:
+    names = ["image%d" % number for number in range(12)]
+    for name in names:
+        site_a.rbd("create", "--size", "1M", "%s/%s" % (pool, name))
+        site_a.ceph("rbd-mirror", "image", "enable", "%s/%s" % (pool, name), "snapshot")
+    troubles = set()
+
+    def shares() -> List[int]:
+        status = site.rbd_json("mirror", "pool", "status", pool, "--verbose")
+        troubles.update(
+            image["description"] for image in status["images"] if "error" in image["state"])
+        return [worker["images"] for worker in workers(site) if worker["state"] == "running"]
+
+    def spread(count: int) -> None:
+        wait_for(lambda: len(shares()) == count and all(shares()) and sum(shares()) == 12,
+                 describe=lambda: str(workers(site)))
+
+    spread(1)
+    with option(site, "workers", "3", back="1"):
+        spread(3)
+        daemons = site.rbd_json("mirror", "pool", "status", pool, "--verbose")["daemons"]
+        assert sorted(daemon["leader"] for daemon in daemons)[-2:] == [False, True]
+    spread(1)
+    assert not troubles
+
+
 def test_a_worker_that_keeps_failing_is_a_health_error(site: Site) -> None:
     with option(site, "worker_python", "/bin/false", back=""):
         os.kill(running(site)["pid"], signal.SIGKILL)

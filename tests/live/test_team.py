@@ -1,5 +1,7 @@
 """Several workers on one pool, by hand: who replays what, also when one of them dies or hangs."""
 
+import os
+import signal
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -31,10 +33,11 @@ class Team:
         self._stack = stack
         self.workers: List[Worker] = []
 
-    def start(self, count: int) -> None:
+    def start(self, count: int, slow: str = "0") -> None:
+        """Start workers that take so many seconds for each write."""
         for _ in range(count):
             self.workers.append(self._stack.enter_context(
-                Workers(self.copy, self.primary, self.pool)).start())
+                Workers(self.copy, self.primary, self.pool)).crashing("--slow", slow))
 
     def kill(self, worker: Worker) -> None:
         worker.kill()
@@ -87,9 +90,18 @@ class Images:
     def sync(self, seconds: float = 60.0) -> None:
         """Write to each image, and wait until the copies have that."""
         self._each(self._write)
-        wanted = {name: self._newest(self.primary, name) for name in self.names}
-        wait_for(lambda: all(self._newest(self.copy, name) >= wanted[name] for name in self.names),
-                 seconds, self.team.describe, 0.5)
+        wait_for(lambda: all(map(self.is_current, self.names)), seconds, self.team.describe, 0.5)
+        self.compare()
+
+    def is_current(self, name: str) -> bool:
+        return self._newest(self.copy, name) == self._newest(self.primary, name)
+
+    def incomplete(self, name: str) -> bool:
+        """Whether a snapshot is being copied."""
+        with rbd.Image(self.copy, name, read_only=True) as image:
+            return not mirror_snapshots(image)[-1].complete
+
+    def compare(self) -> None:
         for name in self.names:
             assert self._checksum(self.primary, name) == self._checksum(self.copy, name), name
 
@@ -126,12 +138,13 @@ class Images:
 
 
 @pytest.fixture
-def images(team: Team) -> Iterator[Images]:
+def stack() -> Iterator[ExitStack]:
     with ExitStack() as stack:
-        yield Images(team, IMAGES, stack)
+        yield stack
 
 
-def test_images_are_spread_and_move_on_when_workers_die(team: Team, images: Images) -> None:
+def test_images_are_spread_and_move_on_when_workers_die(team: Team, stack: ExitStack) -> None:
+    images = Images(team, IMAGES, stack)
     images.create()
     team.start(3)
     print(f"spread in {team.wait_spread(IMAGES):.1f} s: {team.shares()}")
@@ -146,3 +159,66 @@ def test_images_are_spread_and_move_on_when_workers_die(team: Team, images: Imag
     print(f"a dead leader's images moved in {team.wait_spread(IMAGES, MOVED_SECONDS):.1f} s: "
           f"{team.shares()}")
     images.sync()
+
+
+def test_a_worker_that_hangs_in_a_sync_is_fenced_and_comes_back_as_another(
+        team: Team, stack: ExitStack) -> None:
+    images = Images(team, 1, stack)
+    images.create()
+    team.start(2, slow="0.1")
+    wait_for(lambda: sum(team.shares()) == 1 and all(w.pools for w in team.workers), 60,
+             team.describe)
+    images.sync()
+    [name] = images.names
+    hanging = next(worker for worker in team.workers if worker.images)
+    with rbd.Image(images.primary, name) as image:
+        image.resize(64 * MIB)
+        for offset in range(0, 64 * MIB, MIB):
+            image.write(os.urandom(MIB), offset)
+        image.mirror_image_create_snapshot()
+    wait_for(lambda: images.incomplete(name), 60, team.describe, 0.05)
+    hanging.signal(signal.SIGSTOP)
+    try:
+        moved = time.monotonic()
+        other = next(worker for worker in team.workers if worker is not hanging)
+        wait_for(lambda: other.images, MOVED_SECONDS, team.describe)
+        print(f"its image moved in {time.monotonic() - moved:.1f} s")
+        wait_for(lambda: images.is_current(name), 120, team.describe)
+        assert hanging.addresses[-1] in team.copy.ceph("osd", "blocklist", "ls")
+    finally:
+        hanging.signal(signal.SIGCONT)
+    wait_for(lambda: len(hanging.addresses) == 2, 60, team.describe)
+    assert any("blocklisted" in line for line in hanging.log), team.describe()
+    images.compare()
+    images.sync()
+
+
+def test_a_daemon_and_workers_leave_the_pool_to_who_was_first(
+        team: Team, stack: ExitStack) -> None:
+    images = Images(team, 8, stack)
+    daemon = "beside"
+
+    def leads() -> bool:
+        """Whether the daemon leads, by what it reports."""
+        reports = team.copy.ceph_json("rbd-mirror", "pool", "status", team.pool, "--detail")
+        return any(one["client_id"] == daemon and one["leader"] for one in reports["daemons"])
+
+    def passive() -> bool:
+        reports = team.copy.ceph_json("rbd-mirror", "pool", "status", team.pool, "--detail")
+        return any(one["client_id"] == daemon and one["instance_id"] and not one["leader"]
+                   for one in reports["daemons"])
+
+    team.copy.start_rbd_mirror(daemon)
+    stack.callback(team.copy.stop_rbd_mirror, daemon)
+    wait_for(leads, 90, lambda: team.copy.ceph("service", "dump"))
+    images.create()
+    team.start(2)
+    wait_for(lambda: all(pool.foreign_leader for w in team.workers for pool in w.pools)
+             and all(w.pools for w in team.workers), 60, team.describe)
+    assert team.shares() == [0, 0]
+    team.copy.stop_rbd_mirror(daemon)
+    print(f"took over in {team.wait_spread(8):.1f} s")
+    team.copy.start_rbd_mirror(daemon)
+    wait_for(passive, 90, lambda: team.copy.ceph("service", "dump"))
+    images.sync()
+    assert passive() and sum(team.shares()) == 8, team.describe()

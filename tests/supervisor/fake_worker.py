@@ -5,7 +5,6 @@ import sys
 import threading
 
 from mirror_mgr.worker.protocol import (
-    Assignment,
     Command,
     Heartbeat,
     ImageReport,
@@ -28,21 +27,18 @@ def forever():
 
 def good():
     """Greets, reports what it was given, ends when told."""
-    hello = assignment = None
+    hello = None
     for line in sys.stdin.buffer:
         message = decode(line)
         if isinstance(message, ManagerHello):
             hello = message
             say(WorkerHello(os.getpid()))
             say(WorkerHello(os.getpid(), '127.0.0.1:0/%d' % os.getpid(), '4711'))
-        elif isinstance(message, Assignment):
-            assignment = message
         elif message == Command('stop'):
             return
         say(Heartbeat(
             {'rss_bytes': 7, 'bytes_in_flight': 8},
-            (PoolReport(1, repr((assignment and assignment.pools, dict(hello.options),
-                                 hello.dead, type(message).__name__))),),
+            (PoolReport(1, repr((dict(hello.options), hello.dead, type(message).__name__))),),
             (ImageReport('p/i', 'g', 'replaying'),)))
 
 

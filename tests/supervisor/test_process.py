@@ -8,7 +8,6 @@ import pytest
 from mirror_mgr.supervisor import launcher, process
 from mirror_mgr.supervisor.process import MOST_UNSENT, Process
 from mirror_mgr.worker.protocol import (
-    Assignment,
     Command,
     Heartbeat,
     LogLine,
@@ -137,4 +136,4 @@ def test_what_is_sent_after_the_end_is_lost(start):
     watched = start('crash')
     watched.end()
     for _ in range(MOST_UNSENT + 3):
-        watched.process.send(Assignment(None))
+        watched.process.send(Command('refresh'))

@@ -12,7 +12,6 @@ from mirror_mgr.worker import pipe as pipe_module
 from mirror_mgr.worker.pipe import ManagerPipe, _PipeHandler
 from mirror_mgr.worker.protocol import (
     MAX_LINE,
-    Assignment,
     Command,
     LogLine,
     ManagerHello,
@@ -57,9 +56,6 @@ def ends():
 class FakeWorker:
     def __init__(self):
         self.calls = []
-
-    def assign(self, pools):
-        self.calls.append(("assign", pools))
 
     def set_options(self, values):
         self.calls.append(("options", values))
@@ -109,7 +105,7 @@ def test_the_hello_comes_first(ends):
 
 
 def test_anything_else_at_first_is_refused(ends):
-    ends.tell(Assignment(None))
+    ends.tell(Command("stop"))
     with pytest.raises(MalformedData):
         ends.pipe.read_hello()
 
@@ -137,10 +133,10 @@ def served(ends, *lines):
 
 def test_messages_reach_the_worker(ends, grace):
     assert served(ends, *map(encode, (
-        Assignment((1, 2)), WorkerOptions({"concurrent_syncs": 2}), Command("refresh"),
-        Assignment(None)))) == [
-            ("assign", (1, 2)), ("options", {"concurrent_syncs": 2}), ("refresh",),
-            ("assign", None)]
+        WorkerOptions({"concurrent_syncs": 2}), Command("refresh"),
+        WorkerOptions({"concurrent_syncs": 3})))) == [
+            ("options", {"concurrent_syncs": 2}), ("refresh",),
+            ("options", {"concurrent_syncs": 3})]
 
 
 def test_what_can_t_be_read_is_passed_over(ends, grace):

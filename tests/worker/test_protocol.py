@@ -5,7 +5,6 @@ import pytest
 from mirror_mgr.errors import InvalidArgument, MalformedData
 from mirror_mgr.worker import protocol
 from mirror_mgr.worker.protocol import (
-    Assignment,
     Command,
     Event,
     Heartbeat,
@@ -30,9 +29,6 @@ POOL = PoolReport(2, 'p/ns', True, None, {'total': 3, 'error': 1}, 'no monitor a
 
 @pytest.mark.parametrize('message', [
     HELLO,
-    Assignment(None),
-    Assignment(()),
-    Assignment((1, 5)),
     WorkerOptions({'bytes_in_flight_mib': 8}),
     Command('stop'),
     WorkerHello(17),
@@ -79,7 +75,7 @@ def test_a_level_that_is_not_known_is_information():
     (b'{"v": 1, "type": "worker-hello"}', 'pid is missing'),
     (b'{"v": 1, "type": "worker-hello", "pid": true}', 'pid: not an integer'),
     (b'{"v": 1, "type": "worker-hello", "pid": 1, "address": 2}', 'address: not a string'),
-    (b'{"v": 1, "type": "assignment", "pools": 1}', 'pools: not a list'),
+    (b'{"v": 1, "type": "heartbeat", "removed": 1}', 'removed: not a list'),
     (b'{"v": 1, "type": "options", "values": []}', 'values: not an object'),
     (b'{"v": 1, "type": "heartbeat", "images": [{}]}', 'images: spec is missing'),
     (b'{"v": 1, "type": "heartbeat", "pools": [{"id": 1, "name": "p", "leader": 1}]}', 'leader'),

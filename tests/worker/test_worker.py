@@ -176,11 +176,11 @@ class TestOptions:
             assert gates.syncing._value == 2
         with_worker(body)
 
-    def test_an_assignment_is_looked_at_at_once(self):
+    def test_news_is_looked_at_at_once(self):
         async def body(worker):
             pool = FakePool()
             worker._pools[2] = (pool, None)
-            worker.assign((2, 3))
+            worker.refresh()
             assert worker._news.is_set() and pool.refreshed == 1
         with_worker(body)
 
@@ -201,16 +201,13 @@ class FakeSite(FakeConnection):
 
 
 class TestPools:
-    def mirrored(self, assigned=None, site=None):
+    def mirrored(self, site=None):
         async def body(worker):
-            worker.assign(assigned)
             return await worker._mirrored_pools(site or FakeSite())
         return with_worker(body)
 
-    @pytest.mark.parametrize("assigned, found", [
-        (None, {2: "p", 3: "q"}), ((3, 4, 99), {3: "q"}), ((), {})])
-    def test_those_assigned_that_are_mirrored(self, assigned, found):
-        assert self.mirrored(assigned) == found
+    def test_those_that_are_mirrored(self):
+        assert self.mirrored() == {2: "p", 3: "q"}
 
     def test_one_that_does_not_answer_hides_no_other(self):
         site = FakeSite()
@@ -293,13 +290,12 @@ class TestConnections:
             assert replayers[2].pool_id == replayers[0].pool_id and len(sites) == 1
         self.live(body)
 
-    def test_a_pool_that_is_another_s_now_is_let_go(self, replayers):
+    def test_a_pool_that_is_mirrored_no_more_is_let_go(self, replayers):
         async def body(worker, sites, said):
             await until(lambda: len(worker._pools) == 2)
-            worker.assign((3,))
+            sites[0].pool(2).omap_of[MIRRORING] = mirroring(MirrorMode.DISABLED)
+            worker.refresh()
             await until(lambda: set(worker._pools) == {3})
-            worker.assign(None)
-            await until(lambda: set(worker._pools) == {2, 3})
         self.live(body)
 
 
