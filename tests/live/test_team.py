@@ -3,7 +3,6 @@
 import os
 import signal
 import time
-from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Callable, Iterator, List
@@ -12,6 +11,7 @@ import pytest
 import rados
 import rbd
 
+from mirror_mgr.worker.protocol import PoolReport
 from qa.images import checksum, mirror_snapshots
 from qa.sites import Site
 from qa.waiting import wait_for
@@ -43,25 +43,34 @@ class Team:
         worker.kill()
         self.workers.remove(worker)
 
-    def shares(self) -> List[int]:
-        return [len(worker.images) for worker in self.workers]
+    def images(self, worker: Worker) -> List[str]:
+        """The global ids of what a worker replays of the pool."""
+        return [gid for gid, image in worker.images.items()
+                if image.spec.startswith(f"{self.pool}/")]
 
-    def owners(self) -> "Counter[str]":
-        return Counter(gid for worker in self.workers for gid in worker.images)
+    def shares(self) -> List[int]:
+        return [len(self.images(worker)) for worker in self.workers]
 
     def leader(self) -> Worker:
-        [one] = [w for w in self.workers if any(pool.leader for pool in w.pools)]
+        [one] = [w for w in self.workers if any(pool.leader for pool in self.reports(w))]
         return one
+
+    def reports(self, worker: Worker) -> List[PoolReport]:
+        """What a worker says of the pool, as soon as it has found it."""
+        return [report for report in worker.pools if report.name == self.pool]
 
     def wait_spread(self, images: int, seconds: float = 60.0) -> float:
         """Wait until every image is replayed by exactly one worker, and each has some."""
         start = time.monotonic()
-        wait_for(lambda: sum(self.shares()) == len(self.owners()) == images
-                 and all(self.shares()), seconds, self.describe)
+        wait_for(lambda: self._is_spread(images), seconds, self.describe)
         return time.monotonic() - start
 
+    def _is_spread(self, images: int) -> bool:
+        known = [gid for worker in self.workers for gid in self.images(worker)]
+        return len(known) == len(set(known)) == images and all(self.shares())
+
     def describe(self) -> str:
-        return "\n".join(f"worker at {w.addresses}: {len(w.images)} images, pools {w.pools}\n  "
+        return "\n".join(f"{w.addresses}: {len(self.images(w))} images, {self.reports(w)}\n  "
                          + "\n  ".join(w.log[-15:]) for w in self.workers)
 
 
@@ -166,11 +175,11 @@ def test_a_worker_that_hangs_in_a_sync_is_fenced_and_comes_back_as_another(
     images = Images(team, 1, stack)
     images.create()
     team.start(2, slow="0.1")
-    wait_for(lambda: sum(team.shares()) == 1 and all(w.pools for w in team.workers), 60,
+    wait_for(lambda: sum(team.shares()) == 1 and all(map(team.reports, team.workers)), 60,
              team.describe)
     images.sync()
     [name] = images.names
-    hanging = next(worker for worker in team.workers if worker.images)
+    hanging = next(worker for worker in team.workers if team.images(worker))
     with rbd.Image(images.primary, name) as image:
         image.resize(64 * MIB)
         for offset in range(0, 64 * MIB, MIB):
@@ -181,7 +190,7 @@ def test_a_worker_that_hangs_in_a_sync_is_fenced_and_comes_back_as_another(
     try:
         moved = time.monotonic()
         other = next(worker for worker in team.workers if worker is not hanging)
-        wait_for(lambda: other.images, MOVED_SECONDS, team.describe)
+        wait_for(lambda: team.images(other), MOVED_SECONDS, team.describe)
         print(f"its image moved in {time.monotonic() - moved:.1f} s")
         wait_for(lambda: images.is_current(name), 120, team.describe)
         assert hanging.addresses[-1] in team.copy.ceph("osd", "blocklist", "ls")
@@ -213,8 +222,8 @@ def test_a_daemon_and_workers_leave_the_pool_to_who_was_first(
     wait_for(leads, 90, lambda: team.copy.ceph("service", "dump"))
     images.create()
     team.start(2)
-    wait_for(lambda: all(pool.foreign_leader for w in team.workers for pool in w.pools)
-             and all(w.pools for w in team.workers), 60, team.describe)
+    wait_for(lambda: all(any(report.foreign_leader for report in team.reports(worker))
+                         for worker in team.workers), 60, team.describe)
     assert team.shares() == [0, 0]
     team.copy.stop_rbd_mirror(daemon)
     print(f"took over in {team.wait_spread(8):.1f} s")

@@ -343,7 +343,7 @@ class TestAShareOfTheImages:
             self.swept.append([key for key in self.IDS if is_ours(key)])
             await asyncio.Event().wait()
 
-        monkeypatch.setattr(pool_module, "ImageReplayer", FakeImageReplayer)
+        monkeypatch.setitem(pool_module._REPLAYERS, ImageMode.SNAPSHOT, FakeImageReplayer)
         monkeypatch.setattr(pool_module, "StatusBoard", Board)
         monkeypatch.setattr(pool_module.trash, "sweep", sweep)
 
@@ -401,8 +401,8 @@ class TestAShareOfTheImages:
             one = self.namespace(here=["gone1", "gone2"])
             removed = []
 
-            async def remove(image_id, global_id):
-                removed.append(global_id)
+            async def remove(image_id, image):
+                removed.append(image.global_id)
 
             monkeypatch.setattr(one, "_remove_orphan", remove)
             await one.refresh(self.slots("gone2"))
