@@ -70,7 +70,7 @@ def _watch(ioctx: Ioctx, images: int) -> Dict[str, float]:
     minute = (int(time.time()) // MINUTE + 1) * MINUTE
     if minute - time.time() < 10:
         minute += MINUTE  # for those that have just become known
-    wait_for(lambda: time.time() > minute)
+    wait_for(lambda: time.time() > minute, SECONDS)
     ids = [entry["id"] for entry in rbd.RBD().list2(ioctx)]
     missing, seconds = set(ids), []
 

@@ -67,7 +67,7 @@ class Scheduler:
             with suppress(RuntimeError):
                 loop.call_soon_threadsafe(self._wake)
         if self._thread is not None:
-            self._thread.join(STOP_SECONDS * 3)
+            self._thread.join(STOP_SECONDS + 3.0)
 
     def _wake(self) -> None:
         if self._session is not None:

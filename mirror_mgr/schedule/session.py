@@ -58,6 +58,7 @@ class Session:
         self._reading: Dict[Optional[int], "asyncio.Task[None]"] = {}
         self._read_lock = asyncio.Lock()
         self._changes = 0
+        self._change_lock = asyncio.Lock()  # from the look at an entry until its new one is stored
         self._recorded: Set[int] = set()
         self._turns: Set["asyncio.Task[None]"] = set()
         self._makings: Set["asyncio.Task[Optional[Made]]"] = set()
@@ -167,17 +168,13 @@ class Session:
 
     async def _turn(self, due: Due, scheduled: bool) -> None:
         """Make the snapshot of one image; whatever comes of it is noted down."""
-        record = self._state.records.get(due.image, Record())
-        if scheduled:
-            record = record.had_turn(due.time, due.missed)
+        made: Optional[Made] = None
+        failure = ""
+        skipped = False
         try:
             made = await self._make(due, scheduled)
             if made is None:
                 self._look.set()
-            elif made.ours or made.snapshot != record.snapshot:
-                late = max(0.0, made.at - due.time)
-                took = max(0.0, self._clock.time() - made.at) if made.ours else 0.0
-                record = record.succeeded(made.at, late, took, made.snapshot)
         except (Fenced, asyncio.CancelledError) as error:
             if scheduled:
                 self._state.agenda.put_back(due, self._clock.time())
@@ -187,16 +184,32 @@ class Session:
             self._is_fenced(error)
             return
         except _TooLate:
-            record = record.skipped_one()
+            skipped = True
         except MirrorError as error:
-            record = record.failed_with(error.message)
+            failure = error.message
         except Exception as error:
             self._host.log.exception("a mirror snapshot failed; please report this")
-            record = record.failed_with(f"an error inside mirror_mgr: {error}")
+            failure = f"an error inside mirror_mgr: {error}"
+        # The record as it is by now: turns may have been skipped meanwhile.
+        record = self._state.records.get(due.image, Record())
+        if scheduled:
+            record = record.had_turn(due.time, due.missed)
+        if failure:
+            record = record.failed_with(failure)
+        elif skipped:
+            record = record.skipped_one()
+        elif made is not None:
+            record = self._succeeded(record, due, made)
         if due.image in self._state.images:
             self._state.put_record(due.image, record)
         if due.image not in self._given_up:
             self._state.busy.pop(due.image, None)
+
+    def _succeeded(self, record: Record, due: Due, made: Made) -> Record:
+        if not made.ours and made.snapshot == record.snapshot:
+            return record  # it was noted down already
+        took = max(0.0, self._clock.time() - made.at) if made.ours else 0.0
+        return record.succeeded(made.at, max(0.0, made.at - due.time), took, made.snapshot)
 
     async def _make(self, due: Due, scheduled: bool) -> Optional[Made]:
         """Raise _TooLate, DeadlineExceeded, or what went wrong."""
@@ -247,9 +260,7 @@ class Session:
             made = None if making.cancelled() or making.exception() else making.result()
             record = self._state.records.get(due.image)
             if made is not None and record is not None:
-                self._state.put_record(due.image, record.succeeded(
-                    made.at, max(0.0, made.at - due.time), self._clock.time() - made.at,
-                    made.snapshot))
+                self._state.put_record(due.image, self._succeeded(record, due, made))
 
         making.add_done_callback(ended)
 
@@ -365,15 +376,18 @@ class Session:
     # What commands ask for
 
     async def add(self, level: Level, name: str, rule: Rule) -> None:
-        entry = replace(self._state.book.get(level), name=name)
-        await self._change(level, entry.with_rule(replace(rule, since=int(self._clock.time()))))
+        async with self._change_lock:
+            entry = replace(self._state.book.get(level), name=name)
+            since = int(self._clock.time())
+            await self._change(level, entry.with_rule(replace(rule, since=since)))
 
     async def remove(self, level: Level, rule: Optional[Rule]) -> None:
-        entry = self._state.book.get(level)
-        if not entry.rules or (rule is not None and not entry.has(rule)):
-            raise NotFound(self._no_such(level, rule))
-        await self._change(level, replace(entry, rules=()) if rule is None
-                           else entry.without(rule))
+        async with self._change_lock:
+            entry = self._state.book.get(level)
+            if not entry.rules or (rule is not None and not entry.has(rule)):
+                raise NotFound(self._no_such(level, rule))
+            await self._change(level, replace(entry, rules=()) if rule is None
+                               else entry.without(rule))
 
     def _no_such(self, level: Level, rule: Optional[Rule]) -> str:
         where = f"snapshot schedules of {self._state.level_name(level)}"
@@ -384,16 +398,20 @@ class Session:
         return f"{where}: {wanted}; see: ceph rbd-mirror snapshot schedule ls --recursive"
 
     async def pause(self, level: Level, name: str) -> None:
-        entry = self._state.book.get(level)
-        if not entry.paused:
-            await self._change(level, replace(entry, paused=int(self._clock.time()), name=name))
+        async with self._change_lock:
+            entry = self._state.book.get(level)
+            if not entry.paused:
+                paused = int(self._clock.time())
+                await self._change(level, replace(entry, paused=paused, name=name))
 
     async def resume(self, level: Level) -> None:
-        entry = self._state.book.get(level)
-        if not entry.paused:
-            raise NotFound(f"snapshot schedules of {self._state.level_name(level)}: they are not "
-                           "paused there; see: ceph rbd-mirror snapshot schedule status")
-        await self._change(level, replace(entry, paused=0, since=int(self._clock.time())))
+        async with self._change_lock:
+            entry = self._state.book.get(level)
+            if not entry.paused:
+                raise NotFound(
+                    f"snapshot schedules of {self._state.level_name(level)}: they are not paused "
+                    "there; see: ceph rbd-mirror snapshot schedule status")
+            await self._change(level, replace(entry, paused=0, since=int(self._clock.time())))
 
     async def _change(self, level: Level, entry: Entry) -> None:
         await self._save_entry(level, entry)
@@ -438,6 +456,10 @@ class Session:
             await self._start(due, scheduled=False)
 
     async def adopt(self, level: Level, dry_run: bool) -> Adopted:
+        async with self._change_lock:
+            return await self._adopt(level, dry_run)
+
+    async def _adopt(self, level: Level, dry_run: bool) -> Adopted:
         await self._read_all()
         now = int(self._clock.time())
         names = {found: self._state.image_name(found) or "" for found in self._state.theirs}
