@@ -12,7 +12,8 @@ from qa.sites import Site
 from qa.waiting import wait_for
 from qa.workers import Workers
 
-LAYOUT = Layout("small", order=20, size=8 * MIB)
+PLAIN = Layout("small", order=20, size=8 * MIB)
+CLONE = Layout("small-clone", order=20, size=11 * MIB, clone=2)
 
 
 class Point(NamedTuple):
@@ -31,12 +32,12 @@ class SmallImage(Rounds):
 
     def change(self, count: object = None) -> None:
         with self.image(self.primary) as image:
-            if not self.history:
+            if "changed" not in self.history:
                 self._begin(image)
             else:
                 self._go_on(image)
                 image.metadata_set("owner", "somebody")
-        if len(self.history) > 1:
+        if "changed" in self.history:
             self._rename()
         self.history.append("changed")
 
@@ -60,6 +61,11 @@ class SmallImage(Rounds):
         image.remove_snap("one")
         image.rename_snap("three", "drei")
         image.resize(6 * MIB + 12345)
+        if self.layout.clone:
+            image.resize(3 * MIB + 12345)
+            image.create_snap("five")
+            image.resize(7 * MIB)
+            image.flatten()
 
     def _rename(self) -> None:
         new = f"{self.name}-renamed"
@@ -69,13 +75,18 @@ class SmallImage(Rounds):
 
 
 class Kills:
-    """Images in `pool` to kill workers over; one worker at a time, all started by `workers`."""
+    """Images in `pool` to kill workers over; one worker at a time, all started by `workers`.
 
-    def __init__(self, primary: Site, copy: Site, pool: str, workers: Workers) -> None:
+    A clone is flattened for its later sync.
+    """
+
+    def __init__(self, primary: Site, copy: Site, pool: str, workers: Workers,
+                 layout: Layout = PLAIN) -> None:
         self._primary = primary
         self._copy = copy
         self._pool = pool
         self._workers = workers
+        self._layout = layout
         self._count = 0
         self._prepared: List[SmallImage] = []
 
@@ -130,8 +141,8 @@ class Kills:
 
     def _image(self) -> SmallImage:
         self._count += 1
-        return SmallImage(self._primary, self._copy, self._pool, f"image{self._count}", LAYOUT,
-                          random.Random(self._count))
+        return SmallImage(self._primary, self._copy, self._pool, f"image{self._count}",
+                          self._layout, random.Random(self._count))
 
     @staticmethod
     def _copy_and_change(image: SmallImage) -> None:

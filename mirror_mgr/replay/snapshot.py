@@ -263,12 +263,21 @@ class SnapshotSync:
                                "resync it")
         if parent is None or shown is None or shown == wanted:
             return
-        if wanted is None:
+        if wanted is None and not self._old_snapshots_need_parent:
             await self._detach_parent()
-        else:
+        elif shown != (wanted or 0):
+            wanted = wanted or 0
             await self.copy.shrink_overlap(wanted, self.local.size)
             self.local = replace(self.local, parent=replace(parent, head_overlap=wanted))
         self._version = None
+
+    @property
+    def _old_snapshots_need_parent(self) -> bool:
+        """Whether deep-flatten would take content from snapshots: a daemon copies nothing up.
+
+        Such a copy stays a clone that shows nothing of its parent until those snapshots are gone.
+        """
+        return self.inherited and any(s.parent_overlap for s in self.local.user_snapshots)
 
     async def _detach_parent(self) -> None:
         """End what the image itself shows of its parent; with deep-flatten, snapshots as well."""

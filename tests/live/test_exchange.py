@@ -20,6 +20,7 @@ from qa.waiting import wait_for
 from qa.workers import Workers
 
 LAYOUT = Layout("exchanged", order=15, size=64 * MIB)
+CLONE = Layout("clone", order=20, size=16 * MIB, clone=2)
 DAEMON = "exchange"
 # Seconds that a worker takes for each write where it is to be killed on its way.
 SLOW = "0.05"
@@ -117,6 +118,39 @@ def test_they_take_turns_twice(site_b: Site, pool: str, rounds: Writes, workers:
         wait_for(lambda: "unverified" in status(rounds), 30, lambda: status(rounds))
         assert image_id(rounds) == copy
     wait_for(lambda: not leftovers(site_b, pool), 20, lambda: str(leftovers(site_b, pool)))
+
+
+def test_they_take_turns_on_a_clone_that_is_flattened_then(
+        site_a: Site, site_b: Site, pool: str, workers: Workers) -> None:
+    """The daemon copies nothing up: snapshots from before its turn keep the parent."""
+    clone = Writes(site_a, site_b, pool, "clone", CLONE, random.Random())
+    workers.start()
+    clone.create()
+    clone.wait_current()
+    with clone.image(site_a) as image:
+        image.create_snap("before")
+    clone.round()
+    workers.stop()
+    with daemon(site_b):
+        clone.change()
+        clone.wait_copied(clone.snapshot(), DAEMON_SECONDS)
+        compare_writes(clone)
+    workers.start()
+    clone.round()
+    before = clone.digests_at_copy()["@before"]
+    with clone.image(site_a) as image:
+        image.flatten()
+    clone.wait_copied(clone.snapshot())
+    found = clone.digests_at_copy()
+    assert found["@before"] == before
+    with clone.image(site_a) as image:
+        assert found["HEAD"] == clone.user_digests(image)["HEAD"]
+        image.remove_snap("before")
+    clone.round()
+    # The next sync finds no snapshot any more that needs the parent.
+    clone.round()
+    assert "parent" not in site_b.rbd_json("info", clone.spec)
+    clone.close()
 
 
 def test_each_carries_on_where_the_other_was_killed(
