@@ -39,15 +39,15 @@ def measure(lab: Lab, images: int) -> Dict[str, Dict[str, float]]:
 
 
 def decide(images: int) -> float:
-    """Return the seconds that the decision takes in the worst of two minutes of ticks."""
+    """Return the CPU seconds that the decision takes in the worst of two minutes of ticks."""
     agenda, rules, start = Agenda(), (Rule(MINUTE),), 1_700_000_040
     for number in range(images):
         agenda.put(ImageKey(1, "", f"{number:x}"), rules, start, start)
     slowest = 0.0
     for second in range(2 * MINUTE + 1):
-        before = time.perf_counter()
+        before = time.process_time()
         agenda.take(start + second)
-        slowest = max(slowest, time.perf_counter() - before)
+        slowest = max(slowest, time.process_time() - before)
     return slowest
 
 

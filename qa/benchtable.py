@@ -114,7 +114,7 @@ def schedule_table(owners: Dict[str, Dict[str, float]], decide: float, images: i
         theirs, ours = owners["rbd_support"][step], owners["ours"][step]
         lines.append(f"  {f'until the {step} snapshot':<42}{theirs:>12.2f}{ours:>8.2f}"
                      f"{ours / theirs:8.2f}{_aim(ours, SCHEDULE_AIMS.get(step))}")
-    label = f"deciding for {decided} images, seconds"
+    label = f"deciding for {decided} images, CPU s"
     lines.append(f"{label:<44}{'':>12}{decide:>8.3f}{'':>8}{_aim(decide, DECIDE_AIM)}")
     return "\n".join(lines)
 
