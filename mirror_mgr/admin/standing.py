@@ -17,6 +17,7 @@ from ..wire.snapshot import MirrorNamespace
 from ..worker.protocol import ImageReport
 
 _IS_PRIMARY = "local image is primary"
+_SPLIT_BRAIN = "split-brain"
 
 
 def of_site(site: SiteStatus) -> Standing:
@@ -51,7 +52,7 @@ def of_copy(local: SiteStatus, header: Optional[ImageHeader],
         since = since or _time(report.since)
         copied = copied or _time(report.copied)
     return replace(found, since=since or _demoted_at(found, header),
-                   copied=copied or _newest_copy(header, found.state == states.SPLIT_BRAIN))
+                   copied=copied or _newest_copy(header, _SPLIT_BRAIN in local.description))
 
 
 def of_primary(peers: Sequence[Tuple[SiteStatus, Standing]]) -> Standing:
@@ -91,7 +92,7 @@ def _nobody(site: SiteStatus) -> str:
 def _of_text(word: str, text: str) -> Tuple[str, str]:
     """What a daemon means by a state and its text (tools/rbd_mirror, releases 16 to 20)."""
     if word == "error":
-        split, _, reason = text.partition("split-brain")
+        split, _, reason = text.partition(_SPLIT_BRAIN)
         return (states.ERROR, text) if split else (states.SPLIT_BRAIN, reason.lstrip(": "))
     if word == "unknown" and text.startswith("remote image"):
         return states.DEMOTED, text

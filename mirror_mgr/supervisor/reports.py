@@ -41,8 +41,8 @@ def health_items(pools: Iterable[PoolReport], images: Iterable[ImageReport],
                 'ceph config set mgr mgr/mirror_mgr/workers 0' % (pool.name, pool.foreign_leader))))
         if pool.peer_error:
             items.append(HealthItem(PEER_UNREACHABLE, pool.name, (
-                "pool '%s': nothing is replayed: %s; see that monitors and OSDs of the peer site "
-                'answer from this host, and what ceph rbd-mirror pool info %s --all shows'
+                "pool '%s': nothing is replayed: %s; how the peer is reached is in: "
+                'ceph rbd-mirror pool info %s --all'
                 % (pool.name, pool.peer_error, pool.name))))
     for image in images:
         if image.state == states.SPLIT_BRAIN:

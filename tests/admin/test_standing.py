@@ -144,6 +144,8 @@ class TestACopy:
     def test_changes_of_its_own_are_no_copy(self) -> None:
         split = said("up+error", "split-brain")
         assert of_copy(split, replica(copied(7, of=3), demoted(8)), None).copied is None
+        gone = replace(split, state="down+error")
+        assert of_copy(gone, replica(copied(7, of=3), demoted(8)), None).copied is None
         assert of_copy(split, replica(copied(7, of=3)), None).copied == at(7)
 
     def test_demoted_since(self) -> None:

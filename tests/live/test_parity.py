@@ -81,7 +81,12 @@ def lines(site: Site, program: str, *words: str) -> Callable[[], List[str]]:
     return lambda: [line.rstrip() for line in read(*words).rstrip().splitlines()]
 
 
-def test_json(site_a: Site, site_b: Site, mirrored: str) -> None:
+def test_what_rbd_says(site_a: Site, site_b: Site, mirrored: str) -> None:
+    check_json(site_a, site_b, mirrored)
+    check_plain(site_a, site_b, mirrored)
+
+
+def check_json(site_a: Site, site_b: Site, mirrored: str) -> None:
     for site in (site_a, site_b):
         for words, flags in OUTPUTS:
             named = [word.format(pool=mirrored) for word in words]
@@ -101,7 +106,7 @@ def test_all_attributes_of_a_peer_but_its_key(site_a: Site, pool: str) -> None:
     assert key not in json.dumps(ours)
 
 
-def test_plain(site_a: Site, site_b: Site, mirrored: str) -> None:
+def check_plain(site_a: Site, site_b: Site, mirrored: str) -> None:
     for site in (site_a, site_b):
         for words in (["pool", "info", mirrored], ["pool", "status", mirrored],
                       ["image", "status", f"{mirrored}/image"]):
