@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 _TELL_SECONDS = 2.0
 # A change of the copy's own journal is notified; should that get lost, it is found by then.
 _LOOK_SECONDS = 30.0
+# A copy that is no older than this counts as up to date, however much is written meanwhile.
+_FRESH_NS = 5 * 10**9
 
 
 class JournalImageReplayer(ImageReplayer):
@@ -281,9 +283,9 @@ class JournalImageReplayer(ImageReplayer):
             self.copied_ns = time.time_ns()
         elif report.time_ns:
             self.copied_ns = report.time_ns
+        fresh = self.copied_ns is not None and time.time_ns() - self.copied_ns < _FRESH_NS
         self._tell(status.replaying_journal(
-            report, replay.rate.a_second(time.monotonic()),
-            self.copied_ns))
+            report, replay.rate.a_second(time.monotonic()), self.copied_ns, fresh))
 
     async def flush(self) -> None:
         """Wait until what the primary has now is here, or it is clear that it can't be."""

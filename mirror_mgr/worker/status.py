@@ -164,10 +164,10 @@ def bootstrapping(step: str, percent: Optional[float] = None) -> ImageStatus:
 
 
 def replaying_journal(report: Report, rates: Tuple[float, float],
-                      copied_ns: Optional[int]) -> ImageStatus:
+                      copied_ns: Optional[int], fresh: bool) -> ImageStatus:
     """Of a journal-mode image.  `rates` are entries and bytes a second.
 
-    `copied_ns` is when the primary was as the copy is, by its own clock.
+    `copied_ns` is when the primary was as the copy is, by its own clock; `fresh`: just now.
     """
     header = report.header
     own = header.clients.get(IMAGE_CLIENT)
@@ -185,7 +185,7 @@ def replaying_journal(report: Report, rates: Tuple[float, float],
         details["seconds_until_synced"] = int(behind / entries)
     if copied_ns is not None:
         details["copied_timestamp"] = copied_ns // 10**9
-    standing = states.UP_TO_DATE if report.current else states.SYNCING
+    standing = states.UP_TO_DATE if fresh else states.SYNCING
     return ImageStatus(StatusState.REPLAYING, "replaying", standing, "", details)
 
 

@@ -1,9 +1,12 @@
 import json
+from pathlib import Path
 
 import pytest
 
 from mirror_mgr import states
+from mirror_mgr.replay.journal.replay import Report
 from mirror_mgr.wire.constants import StatusState
+from mirror_mgr.wire.journal import JournalHeader, ObjectPosition
 from mirror_mgr.worker import status
 from mirror_mgr.worker.status import Meter, SyncHistory, Syncing
 
@@ -121,3 +124,24 @@ def test_a_sync_in_no_time_has_no_rate():
     history = SyncHistory()
     history.add(100, 0.0)
     assert history.bytes_per_second == 0.0
+
+
+def test_a_journal_that_is_followed(recorded_journal) -> None:
+    report = Report(recorded_journal, ObjectPosition(0, 5, 0))
+    now = status.replaying_journal(report, (2.0, 100.456), 7 * 10**9, False)
+    assert now.description == (
+        'replaying, {"bytes_per_second":100.46,"copied_timestamp":7,"entries_behind_primary":3,'
+        '"entries_per_second":2.0,"non_primary_position":{"entry_tid":0,"object_number":0,'
+        '"tag_tid":5},"primary_position":{"entry_tid":3,"object_number":3,"tag_tid":5},'
+        '"seconds_until_synced":1}')
+    assert (now.state, now.standing) == (StatusState.REPLAYING, states.SYNCING)
+    idle = status.replaying_journal(Report(recorded_journal), (0.0, 0.0), None, True)
+    assert idle.details["non_primary_position"] == {} and idle.standing == states.UP_TO_DATE
+
+
+@pytest.fixture
+def recorded_journal() -> JournalHeader:
+    """The primary's journal when all was replayed."""
+    path = Path(__file__).parents[1] / "wire" / "recorded" / "journals.json"
+    omap = json.loads(path.read_text())["replayed"]["omap"]
+    return JournalHeader.from_omap({key: bytes.fromhex(value) for key, value in omap.items()})
