@@ -60,9 +60,10 @@ def test_copies_equal_their_sources_through_rounds_failover_and_failback(
             print(f"{one.spec} promoted in {fail_over(one):.1f} s")
         with Workers(site_a, site_b, pool) as back:
             back.start()
-            one = images[0].reversed()
-            one.wait_current()
-            for _ in range(2):
-                one.round()
-            print(f"{one.spec} promoted in {fail_over(one):.1f} s")
-            one.close()
+            for name in ("plain", "clone"):
+                one = next(i for i in images if i.name == name).reversed()
+                one.wait_current()
+                for _ in range(2):
+                    one.round()
+                print(f"{one.spec} promoted in {fail_over(one):.1f} s")
+                one.close()
