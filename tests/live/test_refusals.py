@@ -100,7 +100,8 @@ def state(site: Site, pool: str) -> List[Any]:
     info = site.rbd_json("mirror", "pool", "info", pool, "--all")
     for peer in info.get("peers", []):
         del peer["mirror_uuid"]  # comes with the first ping
-    keys = [key for key in site.ceph_json("config-key", "ls") if key.startswith(("rbd/", "config/"))]
+    keys = [key for key in site.ceph_json("config-key", "ls")
+            if key.startswith(("rbd/", "config/"))]
     return [info, keys, site.rbd("ls", "--long", pool),
             site.ceph("auth", "get", "client.rbd-mirror-peer")]
 
