@@ -110,6 +110,51 @@ class TestOnTwoSites:
             await replay.end()
         run(body())
 
+    def test_a_flush_ends_when_all_is_here(self, unlinked):
+        async def body():
+            sites = Sites(3)
+            sites.live()
+            replay = Replay(sites)
+            await settle()
+            end = sites.live()
+            await asyncio.wait_for(replay.replayer.flush(), 10)
+            assert sites.copied() == end
+            await replay.end()
+        run(body())
+
+    def test_a_flush_ends_with_the_replay(self, unlinked, monkeypatch):
+        async def body():
+            sites = Sites(3)
+            sites.live()
+            replay = Replay(sites)
+            await settle()
+            monkeypatch.setattr(replay.replayer, "_step", asyncio.Event().wait)
+            flush = asyncio.ensure_future(replay.replayer.flush())
+            await settle()
+            assert not flush.done()
+            await replay.end()
+            await asyncio.wait_for(flush, 10)
+        run(body())
+
+    def test_an_image_that_was_stopped_stands_still(self, unlinked):
+        async def body():
+            sites = Sites(3)
+            sites.live()
+            replay = Replay(sites)
+            await settle()
+            await replay.end()
+            copied = sites.copied()
+            stopped = Replay(sites)
+            await stopped.end()
+            stopped.task = asyncio.ensure_future(stopped.replayer.stand_still())
+            end = sites.live()
+            await asyncio.sleep(100)
+            assert sites.copied() == copied != end
+            assert stopped.told[-1] == (StatusState.STOPPED, "stopped")
+            await asyncio.wait_for(stopped.replayer.flush(), 1)
+            await stopped.end()
+        run(body())
+
     def test_what_a_dead_worker_did_not_clear_away_holds_nothing_up(self, unlinked):
         """The removal changes the header: the sync is planned from what is there after it."""
         async def body():
