@@ -14,6 +14,7 @@ from ..clock import Clock
 from ..cluster.connection import Connection
 from ..errors import DeadlineExceeded, Fenced, InvalidArgument, MirrorError, NotFound, NotReady
 from ..model import HealthItem
+from ..waiting import heard
 from . import rbd_support
 from .agenda import Due
 from .creation import Made, Order, create
@@ -144,8 +145,7 @@ class Session:
         pause = TICK_SECONDS
         if upcoming is not None:
             pause = min(pause, max(0.01, upcoming - LEAD_SECONDS - self._clock.time()))
-        with suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self._awake.wait(), pause)
+        await heard(self._awake, pause)
         self._awake.clear()
 
     def _wrong(self, now: float) -> List[HealthItem]:
@@ -268,8 +268,7 @@ class Session:
 
     async def _keep_reading(self) -> None:
         while True:
-            with suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._look.wait(), REFRESH_SECONDS)
+            await heard(self._look, REFRESH_SECONDS)
             self._look.clear()
             try:
                 await self._read_all()

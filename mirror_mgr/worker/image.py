@@ -12,6 +12,7 @@ from ..errors import Busy, Fenced, MalformedData, MirrorError, NotFound, NotRead
 from ..replay import create, parent, scan, trash, unlink
 from ..replay.image import Copy, Image
 from ..replay.snapshot import Means, SnapshotSync
+from ..waiting import heard
 from ..wire import cls_rbd
 from ..wire.constants import Feature, ImageMode, MirrorImageState, StatusState
 from ..wire.header import DIRECTORY, ImageHeader, ParentLink
@@ -19,7 +20,6 @@ from ..wire.snapshot import Snapshot
 from ..wire.watch_notify import ImageOp, decode_image
 from . import settings, status
 from .status import ImageStatus, Meter, SyncHistory, Syncing
-from .waiting import heard
 
 log = logging.getLogger(__name__)
 

@@ -14,6 +14,7 @@ from ..replay.journal.bootstrap import FirstSync, create_copy
 from ..replay.journal.replay import JournalReplay
 from ..replay.journal.store import ImageJournal
 from ..replay.journal.tags import is_linked
+from ..waiting import heard
 from ..wire.constants import ImageMode
 from ..wire.header import ImageHeader
 from ..wire.journal import (
@@ -25,7 +26,6 @@ from ..wire.journal import (
 )
 from . import status
 from .image import ImageReplayer
-from .waiting import heard
 
 log = logging.getLogger(__name__)
 

@@ -13,11 +13,11 @@ from ..cluster.lock import WatchedLock
 from ..cluster.operation import Operation
 from ..cluster.pool import Pool
 from ..errors import Busy, Fenced, MirrorError
+from ..waiting import heard
 from ..wire.header import LEADER
 from ..wire.watch_notify import LeaderOp, encode_leader
 from . import settings
 from .team import Team
-from .waiting import heard
 
 log = logging.getLogger(__name__)
 

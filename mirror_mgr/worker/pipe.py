@@ -5,7 +5,7 @@ import logging
 import os
 import queue
 import threading
-from typing import BinaryIO, Optional
+from typing import BinaryIO, Callable, Optional
 
 from ..errors import MalformedData, MirrorError
 from . import protocol
@@ -16,11 +16,16 @@ _GRACE_SECONDS = 2.0
 
 
 class ManagerPipe:
-    """Lines in from `source`, lines out to `target`; a thread each, so neither blocks the loop."""
+    """Lines in from `source`, lines out to `target`; a thread each, so neither blocks the loop.
 
-    def __init__(self, source: BinaryIO, target: BinaryIO) -> None:
+    `bereft` is called when the manager is gone: a loop that hangs must not outlive it.
+    """
+
+    def __init__(self, source: BinaryIO, target: BinaryIO,
+                 bereft: Optional[Callable[[], None]] = None) -> None:
         self._source = source
         self._target = target
+        self._bereft = bereft or _end_soon
         self._lines: "queue.Queue[bytes]" = queue.Queue(_QUEUE_LINES)
         threading.Thread(target=self._write, daemon=True, name="pipe-out").start()
 
@@ -56,10 +61,7 @@ class ManagerPipe:
                     break
                 loop.call_soon_threadsafe(_take, worker, message, ended)
             loop.call_soon_threadsafe(ended.set)
-            # A loop that hangs must not outlive its manager.
-            timer = threading.Timer(_GRACE_SECONDS, os._exit, (1,))
-            timer.daemon = True
-            timer.start()
+            self._bereft()
 
         threading.Thread(target=read, daemon=True, name="pipe-in").start()
         return ended
@@ -80,6 +82,12 @@ class ManagerPipe:
                 self._target.flush()
             except (OSError, ValueError):
                 return
+
+
+def _end_soon() -> None:
+    timer = threading.Timer(_GRACE_SECONDS, os._exit, (1,))
+    timer.daemon = True
+    timer.start()
 
 
 def _take(worker: Worker, message: protocol.Message, ended: asyncio.Event) -> None:

@@ -26,6 +26,7 @@ from ..replay.image import Copy
 from ..replay.journal.store import ImageJournal
 from ..replay.scan import Link
 from ..replay.snapshot import Means
+from ..waiting import heard
 from ..wire import cls_rbd
 from ..wire.constants import (
     Feature,
@@ -46,7 +47,6 @@ from .roster import slot_of
 from .statuses import StatusBoard
 from .stops import ManualStops
 from .team import Team
-from .waiting import heard
 
 log = logging.getLogger(__name__)
 

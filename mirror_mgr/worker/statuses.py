@@ -10,11 +10,11 @@ from typing import Callable, Dict, Optional, Tuple
 
 from ..cluster.pool import Pool, Watch
 from ..errors import Fenced, MirrorError, OutOfSpace
+from ..waiting import heard
 from ..wire import cls_rbd
 from ..wire.header import MIRRORING
 from ..wire.mirror import SiteStatus
 from .status import ImageStatus
-from .waiting import heard
 
 REFRESH_SECONDS = 30.0
 _AT_ONCE = 64

@@ -9,6 +9,7 @@ from typing import Any, Awaitable, Callable, Dict, FrozenSet, List, Mapping, Opt
 from ..cluster.connection import Connection
 from ..errors import Fenced, MirrorError
 from ..replay.budget import Budget
+from ..waiting import heard
 from ..wire.constants import MirrorMode
 from . import memory, protocol, settings
 from .image import Gates, ImageReplayer
@@ -16,7 +17,6 @@ from .pool import PoolReplayer, image_spec, read_mirroring
 from .service import ServiceEntry
 from .status import Syncing
 from .stops import ManualStops
-from .waiting import heard
 
 log = logging.getLogger(__name__)
 

@@ -33,7 +33,8 @@ class Ends:
         self.to_worker = os.fdopen(self._write, "wb", buffering=0)
         self.from_worker = os.fdopen(self._read, "rb")
         self._source, self._target = os.fdopen(read, "rb"), os.fdopen(write, "wb")
-        self.pipe = ManagerPipe(self._source, self._target)
+        self.bereft = threading.Event()
+        self.pipe = ManagerPipe(self._source, self._target, self.bereft.set)
 
     def tell(self, *messages):
         for message in messages:
@@ -62,27 +63,6 @@ class FakeWorker:
 
     def refresh(self):
         self.calls.append(("refresh",))
-
-
-@pytest.fixture
-def grace(monkeypatch):
-    """In place of the timer that would end this process."""
-    begun = []
-
-    class Timer:
-        def __init__(self, seconds, function, args):
-            assert function is os._exit
-            self.daemon = False
-
-        def start(self):
-            begun.append(self.daemon)
-
-    class Threading:
-        Thread = threading.Thread
-
-    Threading.Timer = Timer
-    monkeypatch.setattr(pipe_module, "threading", Threading)
-    return begun
 
 
 def test_what_is_said_arrives_in_order(ends):
@@ -131,7 +111,7 @@ def served(ends, *lines):
     return worker.calls
 
 
-def test_messages_reach_the_worker(ends, grace):
+def test_messages_reach_the_worker(ends):
     assert served(ends, *map(encode, (
         WorkerOptions({"concurrent_syncs": 2}), Command("refresh"),
         WorkerOptions({"concurrent_syncs": 3})))) == [
@@ -139,13 +119,13 @@ def test_messages_reach_the_worker(ends, grace):
             ("options", {"concurrent_syncs": 3})]
 
 
-def test_what_can_t_be_read_is_passed_over(ends, grace):
+def test_what_can_t_be_read_is_passed_over(ends):
     lines = [b"nonsense\n", b'{"v": 1, "type": "song"}\n', encode(HELLO),
              encode(Command("unheard of")), encode(Command("refresh"))]
     assert served(ends, *lines) == [("refresh",)]
 
 
-def test_a_line_without_an_end_is_passed_over(ends, grace):
+def test_a_line_without_an_end_is_passed_over(ends):
     written = threading.Thread(target=lambda: ends.to_worker.write(
         b"x" * (MAX_LINE + 10) + b"\n" + encode(Command("refresh"))))
     worker = FakeWorker()
@@ -161,28 +141,29 @@ def test_a_line_without_an_end_is_passed_over(ends, grace):
     assert worker.calls == [("refresh",)]
 
 
-def wait_for_the_end():
-    for thread in threading.enumerate():
-        if thread.name == "pipe-in":
-            thread.join(10)
-
-
-def test_stop_ends_it(ends, grace):
+def test_stop_ends_it(ends):
     async def body():
         ended = ends.pipe.start_reading(FakeWorker())
         ends.tell(Command("stop"))
         await asyncio.wait_for(ended.wait(), 10)
-        assert grace == []
+        assert not ends.bereft.is_set()
         ends.close()
-        await asyncio.get_running_loop().run_in_executor(None, wait_for_the_end)
+        await asyncio.get_running_loop().run_in_executor(None, ends.bereft.wait, 10)
 
     asyncio.run(body())
 
 
-def test_a_loop_that_hangs_does_not_outlive_the_manager(ends, grace):
+def test_a_loop_that_hangs_does_not_outlive_the_manager(ends):
     served(ends)
-    wait_for_the_end()
-    assert grace == [True]
+    assert ends.bereft.wait(10)
+
+
+def test_the_process_ends_soon_and_by_itself(monkeypatch):
+    ended = threading.Event()
+    monkeypatch.setattr(pipe_module, "_GRACE_SECONDS", 0.0)
+    monkeypatch.setattr(pipe_module.os, "_exit", lambda code: ended.set())
+    pipe_module._end_soon()
+    assert ended.wait(10)
 
 
 def test_the_log_goes_to_the_manager(ends):

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from mirror_mgr.worker.waiting import heard
+from mirror_mgr.waiting import heard
 
 
 def test_an_event_that_comes():
