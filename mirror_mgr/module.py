@@ -191,6 +191,11 @@ class Module(MgrModule):
                               for address in monitor["public_addrs"]["addrvec"])
             for monitor in self.get("mon_map")["mons"])
 
+    def pools(self) -> List[Tuple[int, str]]:
+        """Pools that are for RBD, or for nothing in particular."""
+        return [(pool["pool"], pool["pool_name"]) for pool in self.get("osd_map")["pools"]
+                if "rbd" in pool["application_metadata"] or not pool["application_metadata"]]
+
 
 class StandbyModule(MgrStandbyModule):
     """Waits: the active manager does everything."""

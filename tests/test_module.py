@@ -11,7 +11,10 @@ import pytest
 mgr_module = pytest.importorskip("mgr_module", reason="needs ceph-mgr-modules-core")
 
 from mirror_mgr import compat, module  # noqa: E402
+from mirror_mgr.commands import registry as commands_registry  # noqa: E402
+from mirror_mgr.schedule import host as schedule_host  # noqa: E402
 from mirror_mgr.schedule.state import NO_SCHEDULE  # noqa: E402
+from mirror_mgr.supervisor import host as supervisor_host  # noqa: E402
 from mirror_mgr.supervisor.model import SPLIT_BRAIN, HealthItem  # noqa: E402
 from mirror_mgr.worker.protocol import ImageReport, SyncReport  # noqa: E402
 
@@ -189,6 +192,21 @@ def test_what_the_supervisor_asks(manager: module.Module) -> None:
     assert manager.fsid() == "f"
     assert manager.mon_host() == "[v2:1.2.3.4:3300,v1:1.2.3.4:6789] [v2:1.2.3.5:3300]"
     assert sorted(manager.worker_options()) == ["bytes_in_flight_mib", "concurrent_syncs"]
+
+
+@pytest.mark.parametrize("host", [
+    commands_registry.Host, schedule_host.Host, supervisor_host.Host])
+def test_the_module_is_what_its_parts_ask_for(manager: module.Module, host: type) -> None:
+    """mypy does not see it: the base class is the manager's."""
+    asked = [name for name in (*vars(host), *host.__annotations__) if not name.startswith("_")]
+    assert len(asked) > 3
+    missing = [name for name in asked
+               if not hasattr(module.Module, name) and name not in vars(manager)]
+    assert missing == []
+
+
+def test_pools(manager: module.Module) -> None:
+    assert manager.pools() == [(1, "rbd"), (3, "bare")]
 
 
 def test_services(manager: module.Module) -> None:
