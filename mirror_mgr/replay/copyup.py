@@ -6,8 +6,7 @@ what is written for a later snapshot would end what older ones see of the parent
 detached (deep-flatten), and a delta between two snapshots of the primary counts on it.
 """
 
-import asyncio
-from typing import Awaitable, Callable, Collection, Iterable, List, NamedTuple, Set
+from typing import Callable, Collection, Iterable, List, NamedTuple, Set
 
 from ..cluster.operation import Operation
 from ..cluster.pool import Pool
@@ -15,9 +14,8 @@ from ..errors import AlreadyExists
 from ..wire.header import ImageHeader
 from .budget import Budget
 from .extents import pieces
+from .lanes import for_each
 from .parent import ParentReader
-
-_LANES = 12
 
 
 class Stripe(NamedTuple):
@@ -113,7 +111,7 @@ async def fill_all(copy_up: CopyUp, numbers: Iterable[int]) -> None:
         if await copy_up.lacks(number):
             await copy_up.fill(number)
 
-    await _each(numbers, fill)
+    await for_each(numbers, fill)
 
 
 async def existing(pool: Pool, header: ImageHeader, numbers: Collection[int]) -> Set[int]:
@@ -124,22 +122,5 @@ async def existing(pool: Pool, header: ImageHeader, numbers: Collection[int]) ->
         if await pool.stat(header.data_object(number)) is not None:
             found.add(number)
 
-    await _each(numbers, look)
+    await for_each(numbers, look)
     return found
-
-
-async def _each(numbers: Iterable[int], work: Callable[[int], Awaitable[None]]) -> None:
-    """Several at a time; the first error ends the others and is raised."""
-    waiting = iter(numbers)
-
-    async def lane() -> None:
-        for number in waiting:
-            await work(number)
-
-    lanes = [asyncio.ensure_future(lane()) for _ in range(_LANES)]
-    try:
-        await asyncio.gather(*lanes)
-    finally:
-        for task in lanes:
-            task.cancel()
-        await asyncio.gather(*lanes, return_exceptions=True)

@@ -20,11 +20,11 @@ from ..wire.snapset import Delta, DeltaKind, Snapset, delta
 from .budget import Budget
 from .copyup import CopyUp
 from .extents import Extent, Piece, changed_pieces, chunks, pieces, to_read
+from .lanes import for_each
 from .maps import Segment
 
 _CHUNK = 4 << 20
 _READS_AN_OBJECT = 64
-_LANES = 12
 
 
 class ListSnaps(Protocol):
@@ -338,18 +338,9 @@ class Progress:
 
 async def copy_all(copier: ObjectCopier, numbers: Iterable[int], progress: Progress) -> None:
     """Copy all these objects, several at a time; the first error ends the others and is raised."""
-    waiting = iter(numbers)
+    async def copy(number: int) -> None:
+        progress.begin(number)
+        await copier.copy(number)
+        progress.end(number)
 
-    async def lane() -> None:
-        for number in waiting:
-            progress.begin(number)
-            await copier.copy(number)
-            progress.end(number)
-
-    lanes = [asyncio.ensure_future(lane()) for _ in range(min(_LANES, progress.total))]
-    try:
-        await asyncio.gather(*lanes)
-    finally:
-        for task in lanes:
-            task.cancel()
-        await asyncio.gather(*lanes, return_exceptions=True)
+    await for_each(numbers, copy)

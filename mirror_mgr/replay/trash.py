@@ -8,7 +8,7 @@ import asyncio
 import logging
 import time
 from dataclasses import dataclass, field
-from typing import Callable, Dict, Iterator, List, Mapping, Optional
+from typing import Callable, Dict, List, Mapping, Optional
 
 from ..cluster.connection import Connection
 from ..cluster.operation import Operation
@@ -31,6 +31,7 @@ from ..wire.trash import TrashEntry
 from . import children
 from .image import Copy
 from .journal.store import ImageJournal
+from .lanes import for_each
 from .scan import mirror
 
 log = logging.getLogger(__name__)
@@ -170,18 +171,10 @@ async def _purge(pool: Pool, image_id: str) -> None:
 
 async def _remove_data(copy: Copy, header: ImageHeader) -> None:
     data = copy.data_pool(header)
-    waiting: Iterator[int] = iter(range(header.max_object_count))
 
-    async def lane() -> None:
-        for number in waiting:
-            await data.remove(header.data_object(number))
+    async def remove(number: int) -> None:
+        await data.remove(header.data_object(number))
 
-    lanes: List["asyncio.Task[None]"] = [asyncio.ensure_future(lane()) for _ in range(_LANES)]
-    try:
-        await asyncio.gather(*lanes)
-    finally:
-        for task in lanes:
-            task.cancel()
-        await asyncio.gather(*lanes, return_exceptions=True)
+    await for_each(range(header.max_object_count), remove, _LANES)
 
 

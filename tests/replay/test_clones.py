@@ -9,7 +9,7 @@ import random
 import pytest
 
 from mirror_mgr.cluster import operation
-from mirror_mgr.replay import copyup, extents, objects
+from mirror_mgr.replay import extents, lanes, objects
 from mirror_mgr.replay.budget import Budget
 from mirror_mgr.replay.copyup import CopyUp, Stripe, existing, fill_all, stripes
 from mirror_mgr.replay.maps import with_copied_up
@@ -33,8 +33,7 @@ def small_sizes(monkeypatch):
     monkeypatch.setattr(extents, "BLOCK", 64)
     monkeypatch.setattr(extents, "SMALL_BLOCK", 16)
     monkeypatch.setattr(objects, "_CHUNK", 256)
-    monkeypatch.setattr(objects, "_LANES", 3)
-    monkeypatch.setattr(copyup, "_LANES", 3)
+    monkeypatch.setattr(lanes, "LANES", 3)
 
 
 class Parent:

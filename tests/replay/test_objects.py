@@ -10,7 +10,7 @@ import pytest
 
 from mirror_mgr.cluster import operation
 from mirror_mgr.errors import NotReady
-from mirror_mgr.replay import extents, objects
+from mirror_mgr.replay import extents, lanes, objects
 from mirror_mgr.replay.objects import Progress, copy_all
 from tests.replay.fake_rados import WriteOp
 from tests.replay.replicas import OBJECTS, SIZE, Primary, Replication, Secondary, assert_same
@@ -26,7 +26,7 @@ def small_sizes(monkeypatch):
     monkeypatch.setattr(extents, "SMALL_BLOCK", 16)
     monkeypatch.setattr(objects, "_CHUNK", 256)
     monkeypatch.setattr(objects, "_READS_AN_OBJECT", 4)
-    monkeypatch.setattr(objects, "_LANES", 3)
+    monkeypatch.setattr(lanes, "LANES", 3)
 
 
 def pair(seed):

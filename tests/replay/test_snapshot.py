@@ -13,7 +13,7 @@ import pytest
 
 from mirror_mgr.cluster import operation
 from mirror_mgr.errors import NotReady
-from mirror_mgr.replay import extents, objects, scan, snapshot
+from mirror_mgr.replay import extents, lanes, objects, scan, snapshot
 from mirror_mgr.replay.budget import Budget
 from mirror_mgr.replay.image import Copy, Image
 from mirror_mgr.replay.snapshot import Means, SnapshotSync
@@ -39,7 +39,7 @@ def small_sizes(monkeypatch):
     monkeypatch.setattr(extents, "SMALL_BLOCK", 16)
     monkeypatch.setattr(objects, "_CHUNK", 256)
     monkeypatch.setattr(objects, "_READS_AN_OBJECT", 4)
-    monkeypatch.setattr(objects, "_LANES", 3)
+    monkeypatch.setattr(lanes, "LANES", 3)
     monkeypatch.setattr(snapshot.Means, "progress_seconds", 0)
 
 

@@ -3,9 +3,8 @@
 Each may be repeated: after a crash the journal is replayed from the position that was noted last.
 """
 
-import asyncio
 import errno
-from typing import Awaitable, Callable, Dict, Iterator, Optional, Type
+from typing import Awaitable, Callable, Dict, Optional, Type
 
 from ...errors import Busy, MirrorError, NotFound
 from ...wire import cls_rbd
@@ -14,6 +13,7 @@ from ...wire.constants import Feature, ObjectState, Protection
 from ...wire.object_map import ObjectMap
 from ...wire.snapshot import Namespace, Snapshot
 from .. import state
+from ..lanes import for_each
 from ..maps import head_after
 from .target import Target
 from .window import parts
@@ -116,19 +116,11 @@ class Operations:
 
     async def _roll_back_objects(self, snapshot: Snapshot) -> None:
         header = self._target.header
-        waiting: Iterator[int] = iter(range(header.object_count(snapshot.size)))
 
-        async def lane() -> None:
-            for number in waiting:
-                await self._target.data.roll_back(header.data_object(number), snapshot.id)
+        async def roll_back(number: int) -> None:
+            await self._target.data.roll_back(header.data_object(number), snapshot.id)
 
-        lanes = [asyncio.ensure_future(lane()) for _ in range(_LANES)]
-        try:
-            await asyncio.gather(*lanes)
-        finally:
-            for task in lanes:
-                task.cancel()
-            await asyncio.gather(*lanes, return_exceptions=True)
+        await for_each(range(header.object_count(snapshot.size)), roll_back, _LANES)
 
     async def _limit(self, event: events.SnapLimit) -> None:
         try:
