@@ -109,8 +109,23 @@ class WatchedLock:
         if locker is None:
             return
         if locker.address not in dead and await self._alive(locker):
-            raise Busy(f"{self.oid} is locked by {locker.entity} at {locker.address}"
-                       + (f" ({locker.description})" if locker.description else ""))
+            raise self._busy(locker)
+        await self._break(locker)
+
+    async def evict(self, description: str) -> None:
+        """Blocklist the holder, dead or alive, if its lock is described so.  Raise Busy if not."""
+        locker = await self.holder()
+        if locker is None:
+            return
+        if locker.description != description:
+            raise self._busy(locker)
+        await self._break(locker)
+
+    def _busy(self, locker: cls_lock.Locker) -> Busy:
+        return Busy(f"{self.oid} is locked by {locker.entity} at {locker.address}"
+                    + (f" ({locker.description})" if locker.description else ""))
+
+    async def _break(self, locker: cls_lock.Locker) -> None:
         await self.pool.connection.blocklist(locker.address)
         try:
             await self.pool.call(self.oid, cls_lock.break_lock(

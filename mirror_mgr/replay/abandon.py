@@ -6,6 +6,7 @@ there, and rolls the data back.
 """
 
 import asyncio
+import time
 from typing import List, Tuple
 
 from ..cluster.pool import Pool
@@ -18,8 +19,9 @@ from .image import Copy
 from .scan import mirror
 
 # Whoever copies to the image gives way within a second, and stays away for two.
-_TRIES = 10
+_PATIENCE_SECONDS = 5.0
 _PAUSE_SECONDS = 0.5
+_NOTIFY_MS = 2000
 
 
 async def abandon(pool: Pool, image_id: str) -> None:
@@ -66,14 +68,21 @@ async def _header(copy: Copy) -> ImageHeader:
 
 
 async def _hold(copy: Copy) -> Hold:
-    for attempt in range(_TRIES):
-        await copy.pool.notify(copy.header_oid, encode_image(ImageOp.REQUEST_LOCK))
+    """Have the image; a worker that does not give way is fenced, as it may hang or be dead."""
+    started = time.monotonic()
+    evicted = False
+    while True:
+        await copy.pool.notify(
+            copy.header_oid, encode_image(ImageOp.REQUEST_LOCK), _NOTIFY_MS)
         hold = Hold(copy.pool, copy.id, await _header(copy))
         try:
             await hold.acquire()
             return hold
         except Busy:
-            if attempt == _TRIES - 1:
+            if evicted:
                 raise
+        if time.monotonic() - started < _PATIENCE_SECONDS:
             await asyncio.sleep(_PAUSE_SECONDS)
-    raise AssertionError("not reached")
+        else:
+            await hold.evict()
+            evicted = True

@@ -39,6 +39,10 @@ class Hold:
             await self._lock.watch(self._notified, self._watch_lost)
         self._active = True
 
+    async def evict(self) -> None:
+        """Fence the worker that holds the image.  Raise Busy when it is no worker."""
+        await self._lock.evict(DESCRIPTION)
+
     async def release(self) -> None:
         self._active = False
         await self._lock.release(

@@ -65,6 +65,7 @@ class ImageReplayer:
                  publish: Callable[["ImageReplayer"], None]) -> None:
         self.mirrored = mirrored
         self.name = ""
+        self._is_name_known = False
         self.status: ImageStatus = status.starting()
         self.since = time.time()
         self.syncing: Optional[Syncing] = None
@@ -141,8 +142,7 @@ class ImageReplayer:
     async def stand_still(self) -> None:
         """In place of :meth:`run`: only say that an administrator stopped the image."""
         try:
-            if not self.name:
-                self.name = await self._find_name()
+            await self._know_name()
         except NotFound:
             pass
         self._tell(status.stopped_by_hand())
@@ -206,6 +206,8 @@ class ImageReplayer:
             return self._news.is_set() or scan.mirror(action.end).is_demoted
         if not isinstance(action, scan.Idle):
             self._synced_to = None
+            # Who is not the copy now may be renamed here by anybody before it is.
+            self._is_name_known = False
         if isinstance(action, scan.NeedsSnapshot) and await self._request(action):
             return True
         await self._tell_standing(action, local, remote)
@@ -227,8 +229,7 @@ class ImageReplayer:
         return remote
 
     async def _local_header(self) -> Optional[ImageHeader]:
-        if not self.name:
-            self.name = await self._find_name()
+        await self._know_name()
         if self._copy is None:
             return None
         local = await self._copy.header()
@@ -240,6 +241,11 @@ class ImageReplayer:
             raise NotFound(f"image {self.name!r} is mirrored but has no header here; "
                            "disable and enable its mirroring")
         return local
+
+    async def _know_name(self) -> None:
+        if not self._is_name_known:
+            self.name = await self._find_name()
+            self._is_name_known = True
 
     async def _find_name(self) -> str:
         if self._copy is not None:

@@ -95,13 +95,13 @@ class JournalImageReplayer(ImageReplayer):
         async with self._gates.looking:
             await self._ensure_watches()
             remote = await self._remote_journal()
-            if not self.name:
-                self.name = await self._find_name()
+            await self._know_name()
             local = await self._local_journal()
             if self._link.local_uuid not in remote.clients:
                 remote = await self._register(local, remote)
         if local is not None and local.is_primary:
             self.copied_ns = None
+            self._is_name_known = False
             self._tell(status.primary(not remote.is_primary))
             return False
         if local is not None and local.image.resync_requested and remote.is_primary:

@@ -63,6 +63,25 @@ def test_who_has_no_watch_is_blocklisted_before_its_lock_is_broken(alive):
     run(body())
 
 
+def test_a_worker_that_hangs_is_evicted_alive_or_not():
+    async def body():
+        pool = FakePool(other(description="mirror_mgr"), alive={(4200, 7)})
+        await lock_on(pool).evict("mirror_mgr")
+        assert pool.holder is None
+        assert pool.events == ["get_info", "blocklist 10.0.0.2:0/4200", "break_lock"]
+        await lock_on(pool).evict("mirror_mgr")
+    run(body())
+
+
+def test_nobody_else_is_evicted():
+    async def body():
+        pool = FakePool(other(description=""), alive=set())
+        with pytest.raises(Busy, match="client.4200"):
+            await lock_on(pool).evict("mirror_mgr")
+        assert pool.holder == other(description="") and pool.events == ["get_info"]
+    run(body())
+
+
 def test_while_any_watcher_is_silent_nobody_counts_as_dead():
     """It may be another one than the holder: librados only tells when all have answered."""
     async def body():

@@ -38,7 +38,10 @@ def unlinked(monkeypatch):
 
 
 class Replay:
-    """A replayer of the copy at the second of two sites, and the statuses it published."""
+    """A replayer of the copy at the second of two sites, and the statuses it published.
+
+    `name` is what the pool's directory calls the image.
+    """
 
     def __init__(self, sites):
         self.published = []
@@ -47,8 +50,12 @@ class Replay:
             sites.b.pool(), sites.a.pool(), LINK, lambda: means,
             Mirrored(GLOBAL_ID, "source", "copy", MirrorImageState.ENABLED),
             Gates(asyncio.Semaphore(1), asyncio.Semaphore(1)), self._publish)
-        self.replayer.name = "name"
+        self.name = "name"
+        self.replayer._find_name = self._find_name
         self.task = asyncio.ensure_future(self.replayer.run())
+
+    async def _find_name(self):
+        return self.name
 
     def _publish(self, replayer):
         self.published.append(replayer.status)
@@ -191,6 +198,24 @@ class TestOnTwoSites:
             await settle()
             assert replay.told[-1] == (StatusState.STOPPED, "local image is primary")
             assert replay.replayer.status.standing == states.PRIMARY
+            await replay.end()
+        run(body())
+
+    def test_who_is_primary_may_be_renamed(self, unlinked):
+        async def body():
+            sites = Sites(1)
+            sites.live()
+            replay = Replay(sites)
+            await settle()
+            assert replay.replayer.name == "name"
+            sites.copy.features &= ~Feature.NON_PRIMARY
+            replay.replayer.wake()
+            await settle()
+            replay.name = "another"
+            sites.copy.features |= Feature.NON_PRIMARY
+            replay.replayer.wake()
+            await settle()
+            assert replay.replayer.name == "another"
             await replay.end()
         run(body())
 
