@@ -176,7 +176,11 @@ class Rounds:
             return []
 
     def compare(self) -> None:
-        """Raise AssertionError unless the copy equals the source in its image and all snapshots."""
+        """Raise AssertionError unless the copy equals the source in its image and all snapshots.
+
+        The worker may just have had a mirror snapshot made that the copy could start from.
+        """
+        self.wait_current()
         theirs, newest = self._digests(self.primary, None)
         ours, _ = self._digests(self.copy, newest)
         theirs["HEAD"] = theirs["mirror"]

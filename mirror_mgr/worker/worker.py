@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 _TELL_SECONDS = 2.0
 _RECONNECT_SECONDS = 2.0
+_CLOSE_SECONDS = 10.0
 _MIB = 1 << 20
 _BYTES_IN_FLIGHT_MIB = 16
 _LOOKING = 64
@@ -98,7 +99,9 @@ class Worker:
         finally:
             self._local = None
             await self._end_pools()
-            await asyncio.get_running_loop().run_in_executor(None, local.close)
+            # What a blocklisted client has in flight may never end: nobody waits for that long.
+            closing = asyncio.get_running_loop().run_in_executor(None, local.close)
+            await asyncio.wait({closing}, timeout=_CLOSE_SECONDS)
 
     async def _replay(self, local: Connection, entry: ServiceEntry) -> None:
         looked = float("-inf")
@@ -165,7 +168,8 @@ class Worker:
         self._pools.clear()
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if tasks:
+            await asyncio.wait(tasks, timeout=_CLOSE_SECONDS)
 
     def _pool_ended(self, task: "asyncio.Task[None]") -> None:
         if task.cancelled() or task.exception() is None:
