@@ -4,9 +4,10 @@ import logging
 from typing import Dict, Mapping, Tuple
 
 from ..cluster.operation import Operation
-from ..errors import Busy
+from ..errors import AlreadyExists, Busy
 from ..wire import cls_rbd
 from ..wire.constants import Feature, HeaderFlag, ObjectState, Protection
+from ..wire.encoding import Decoder
 from ..wire.header import DIRECTORY, ImageHeader, id_oid, object_map_oid
 from ..wire.image_state import ImageState
 from ..wire.object_map import ObjectMap
@@ -42,15 +43,20 @@ async def apply(copy: Copy, header: ImageHeader, name: str, state: ImageState,
 
 
 async def rename(copy: Copy, old: str, new: str) -> None:
-    """Rename the copy; raise AlreadyExists when another image has the name."""
-    await copy.pool.operate(id_oid(new), Operation().create(exclusive=True).call(
-        cls_rbd.set_id(copy.id)))
+    """Rename the copy; raise AlreadyExists when another image has the name.
+
+    May be repeated after a failure at any point: the directory, where the old name is found, comes
+    last.
+    """
     try:
-        await copy.pool.call(DIRECTORY, cls_rbd.dir_rename_image(old, new, copy.id))
-    except BaseException:
-        await copy.pool.remove(id_oid(new))
-        raise
+        await copy.pool.operate(id_oid(new), Operation().create(exclusive=True).call(
+            cls_rbd.set_id(copy.id)))
+    except AlreadyExists:
+        found = await copy.pool.read(id_oid(new), 4096)
+        if found is None or Decoder(found).string() != copy.id:
+            raise
     await copy.pool.remove(id_oid(old))
+    await copy.pool.call(DIRECTORY, cls_rbd.dir_rename_image(old, new, copy.id))
 
 
 async def _features(copy: Copy, header: ImageHeader, state: ImageState) -> bool:
