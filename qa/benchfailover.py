@@ -4,6 +4,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Dict, List, Tuple
 
+from qa.mirrored import add_pool
 from qa.replayers import Worker
 from qa.sites import Lab, Site
 from qa.waiting import wait_for
@@ -20,31 +21,31 @@ def measure(lab: Lab, images: int) -> Dict[str, List[Dict[str, float]]]:
 
     The lab has mirror_mgr, told to run no workers: both tools have the same one at each site.
     """
-    sites = (lab.sites["site-a"], lab.sites["site-b"])
-    workers = [Worker(site) for site in sites]
+    workers = [Worker(site) for site in sites(lab)]
     for worker in workers:
         worker.start()
     try:
-        return {tool: _there_and_back(sites, f"failover-{tool}", words, images)
+        return {tool: _there_and_back(lab, f"failover-{tool}", words, images)
                 for tool, words in TOOLS.items()}
     finally:
         for worker in workers:
             worker.stop()
 
 
-def _there_and_back(sites: Tuple[Site, Site], pool: str, words: Tuple[str, ...],
+def sites(lab: Lab) -> Tuple[Site, Site]:
+    return lab.sites["site-a"], lab.sites["site-b"]
+
+
+def _there_and_back(lab: Lab, pool: str, words: Tuple[str, ...],
                     images: int) -> List[Dict[str, float]]:
-    _fill(sites, pool, images)
-    return [_fail_over(old, new, pool, words, images) for old, new in (sites, sites[::-1])]
+    _fill(lab, pool, images)
+    there = sites(lab)
+    return [_fail_over(old, new, pool, words, images) for old, new in (there, there[::-1])]
 
 
-def _fill(sites: Tuple[Site, Site], pool: str, images: int) -> None:
-    primary, copy = sites
-    for site in sites:
-        site.create_pool(pool)
-        site.ceph("rbd-mirror", "pool", "enable", pool, "image", "--site-name", site.name)
-    token = primary.ceph("rbd-mirror", "pool", "peer", "bootstrap", "create", pool)
-    copy.ceph("rbd-mirror", "pool", "peer", "bootstrap", "import", pool, "-i", "-", input=token)
+def _fill(lab: Lab, pool: str, images: int) -> None:
+    primary, copy = sites(lab)
+    add_pool(lab, pool)
 
     def make(number: int) -> None:
         primary.rbd("create", f"{pool}/image{number}", "--size", "4M")

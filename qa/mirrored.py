@@ -28,10 +28,15 @@ def add_pool(lab: Lab, name: str) -> Mirrored:
     return Mirrored(primary, copy, name)
 
 
+def set_workers(site: Site, count: int) -> None:
+    """Have the manager run so many, soon; a running manager 16 does not notice `config rm`."""
+    site.ceph("config", "set", "mgr", "mgr/mirror_mgr/workers", str(count))
+
+
 def keep_workers_away(lab: Lab) -> None:
     """Have the managers run none, so that those started by hand have the pools."""
     for site in lab.sites.values():
-        site.ceph("config", "set", "mgr", "mgr/mirror_mgr/workers", "0")
+        set_workers(site, 0)
     for site in lab.sites.values():
         wait_for(lambda site=site: not site.ceph_json("rbd-mirror", "worker", "ls"))
 

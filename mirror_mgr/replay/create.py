@@ -12,7 +12,6 @@ from ..cluster.pool import Pool
 from ..errors import AlreadyExists, NotFound
 from ..wire import cls_rbd
 from ..wire.constants import NO_POOL, Feature, ImageMode, MirrorImageState, OpFeature
-from ..wire.encoding import Encoder
 from ..wire.header import (
     DIRECTORY,
     MIRRORING,
@@ -75,7 +74,7 @@ async def discard(pool: Pool, image_id: str, global_id: str, name: str) -> None:
 
 async def remove_empty(pool: Pool, image_id: str, name: str) -> None:
     """Remove all objects of an image that holds no data and has no snapshot."""
-    if await pool.read(id_oid(name), 4096) == Encoder().string(image_id).done():
+    if await Image(pool, image_id).has_name(name):
         await pool.remove(id_oid(name))
     try:
         await pool.call(DIRECTORY, cls_rbd.dir_remove_image(name, image_id))
@@ -90,8 +89,7 @@ async def remove_empty(pool: Pool, image_id: str, name: str) -> None:
 
 async def add_to_directory(pool: Pool, name: str, image_id: str) -> None:
     """Give the name to an image; raise AlreadyExists when another has it."""
-    await pool.operate(id_oid(name), Operation().create(exclusive=True).call(
-        cls_rbd.set_id(image_id)))
+    await Image(pool, image_id).claim_name(name)
     try:
         await pool.call(DIRECTORY, cls_rbd.dir_add_image(name, image_id))
     except BaseException:

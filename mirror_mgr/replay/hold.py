@@ -6,7 +6,7 @@ never rolls back beneath our writes; and it is told at once, so it does not wait
 """
 
 import asyncio
-from typing import Collection, Optional
+from typing import Awaitable, Collection, Optional
 
 from ..cluster.lock import WatchedLock
 from ..cluster.pool import Pool
@@ -55,6 +55,26 @@ class Hold:
         if self._lock.confirmed_ms_ago() > _STALE_MS:
             self._give_up("the watch on the image header is stale")
             raise NotReady(self.reason or "")
+
+    async def during(self, work: Awaitable[None], beside: Awaitable[None]) -> None:
+        """Do `work` as long as the hold lasts, and `beside` as long as that takes.
+
+        Raise what ends the work: its own error, that of `beside`, or NotReady without the hold.
+        """
+        working, besides = asyncio.ensure_future(work), asyncio.ensure_future(beside)
+        lost = asyncio.ensure_future(self.lost.wait())
+        try:
+            await asyncio.wait({working, lost, besides}, return_when=asyncio.FIRST_COMPLETED)
+            if besides.done():
+                besides.result()
+            if not working.done():
+                self.check()
+        finally:
+            for task in (working, lost, besides):
+                task.cancel()
+            results = await asyncio.gather(working, lost, besides, return_exceptions=True)
+        if isinstance(results[0], BaseException):
+            raise results[0]
 
     def _notified(self, payload: bytes) -> None:
         if not self._active:

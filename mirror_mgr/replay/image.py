@@ -8,7 +8,8 @@ from ..errors import Busy, MirrorError, NotFound, NotReady
 from ..wire import cls_rbd, image_state
 from ..wire.cls import Call
 from ..wire.constants import NO_POOL, Feature, HeaderFlag, NamespaceType, Protection
-from ..wire.header import ImageHeader, header_oid, image_state_oid, object_map_oid
+from ..wire.encoding import Encoder
+from ..wire.header import ImageHeader, header_oid, id_oid, image_state_oid, object_map_oid
 from ..wire.object_map import ObjectMap
 from ..wire.snapshot import MirrorNamespace, Namespace, Snapshot, TrashNamespace
 from . import children
@@ -42,6 +43,15 @@ class Image:
             return ImageHeader.from_omap(await self.pool.omap(self.header_oid))
         except NotFound:
             return None
+
+    async def has_name(self, name: str) -> bool:
+        """Whether the id object of the name leads here."""
+        return await self.pool.read(id_oid(name), 4096) == Encoder().string(self.id).done()
+
+    async def claim_name(self, name: str) -> None:
+        """Have the id object of the name lead here; raise AlreadyExists when there is one."""
+        await self.pool.operate(id_oid(name), Operation().create(exclusive=True).call(
+            cls_rbd.set_id(self.id)))
 
     def data_pool(self, header: ImageHeader) -> Pool:
         """Where the data objects are; raise NotFound when that pool is gone."""

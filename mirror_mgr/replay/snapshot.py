@@ -581,21 +581,7 @@ class SnapshotSync:
                                hold: Hold) -> None:
         progress = Progress(touched.count(1))
         self.report.progress, self.report.statistics = progress, copier.statistics
-        copying = asyncio.ensure_future(copy_all(copier, numbers(touched), progress))
-        lost = asyncio.ensure_future(hold.lost.wait())
-        recording = asyncio.ensure_future(self._record(progress))
-        try:
-            await asyncio.wait({copying, lost, recording}, return_when=asyncio.FIRST_COMPLETED)
-            if recording.done():
-                recording.result()
-            if not copying.done():
-                hold.check()
-        finally:
-            for task in (copying, lost, recording):
-                task.cancel()
-            results = await asyncio.gather(copying, lost, recording, return_exceptions=True)
-        if isinstance(results[0], BaseException):
-            raise results[0]
+        await hold.during(copy_all(copier, numbers(touched), progress), self._record(progress))
 
     async def _record(self, progress: Progress) -> None:
         """Note now and then how far we are.

@@ -3,11 +3,9 @@
 import logging
 from typing import Dict, Mapping, Tuple
 
-from ..cluster.operation import Operation
 from ..errors import AlreadyExists, Busy
 from ..wire import cls_rbd
 from ..wire.constants import Feature, HeaderFlag, ObjectState, Protection
-from ..wire.encoding import Decoder
 from ..wire.header import DIRECTORY, ImageHeader, id_oid, object_map_oid
 from ..wire.image_state import ImageState
 from ..wire.object_map import ObjectMap
@@ -49,11 +47,9 @@ async def rename(copy: Copy, old: str, new: str) -> None:
     last.
     """
     try:
-        await copy.pool.operate(id_oid(new), Operation().create(exclusive=True).call(
-            cls_rbd.set_id(copy.id)))
+        await copy.claim_name(new)
     except AlreadyExists:
-        found = await copy.pool.read(id_oid(new), 4096)
-        if found is None or Decoder(found).string() != copy.id:
+        if not await copy.has_name(new):
             raise
     await copy.pool.remove(id_oid(old))
     await copy.pool.call(DIRECTORY, cls_rbd.dir_rename_image(old, new, copy.id))

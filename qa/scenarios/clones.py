@@ -1,8 +1,9 @@
 """Clones of both formats and a clone of a clone, mirrored and failed over with their parent."""
 
-import rbd
+from typing import Dict
 
-from qa.images import checksum, opened
+from qa.images import opened
+from qa.rounds import Rounds
 from qa.scenarios.stage import Stage
 from qa.sites import Site
 
@@ -71,11 +72,6 @@ def _compare(stage: Stage, primary: Site, copy: Site) -> None:
         assert theirs == ours, (name, theirs, ours)
 
 
-def _snapshots(stage: Stage, site: Site, name: str) -> object:
+def _snapshots(stage: Stage, site: Site, name: str) -> Dict[str, str]:
     with opened(site, stage.pool, name) as image:
-        found = {}
-        for snapshot in image.list_snaps():
-            if snapshot["namespace"] == rbd.RBD_SNAP_NAMESPACE_TYPE_USER:
-                image.set_snap_by_id(snapshot["id"])
-                found[snapshot["name"]] = checksum(image)
-        return found
+        return Rounds.user_digests(image)

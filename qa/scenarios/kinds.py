@@ -3,6 +3,7 @@
 from contextlib import contextmanager
 from typing import Iterator
 
+from qa.mirrored import set_workers
 from qa.scenarios.stage import Stage
 from qa.sites import Site
 from qa.waiting import wait_for
@@ -46,15 +47,11 @@ def _replayed_by(site: Site, kind: str) -> Iterator[None]:
     if kind == OURS:
         yield
         return
-    _set_workers(site, 0)
+    set_workers(site, 0)
     wait_for(lambda: not site.ceph_json("rbd-mirror", "worker", "ls"))
     site.start_rbd_mirror("scenario")
     try:
         yield
     finally:
         site.stop_rbd_mirror("scenario")
-        _set_workers(site, 1)
-
-
-def _set_workers(site: Site, count: int) -> None:
-    site.ceph("config", "set", "mgr", "mgr/mirror_mgr/workers", str(count))
+        set_workers(site, 1)

@@ -16,3 +16,15 @@ def site() -> Iterator[fakes.FakeSite]:
     with pytest.MonkeyPatch.context() as patch:
         fakes.install(patch)
         yield site
+
+
+@pytest.fixture
+def copied(site: fakes.FakeSite) -> fakes.FakeImage:
+    """A copy, p/x, in a pool with a peer that can be logged in at."""
+    pool = site.pools["p"]
+    pool.modes[""] = fakes.IMAGE
+    uuid = pool.add_peer("b")
+    pool.attributes[uuid] = {"key": "KEY", "mon_host": "10.0.0.2"}
+    image = pool.images["", "x"]
+    image.mirrored, image.primary = True, False
+    return image

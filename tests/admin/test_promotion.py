@@ -10,22 +10,10 @@ from mirror_mgr.admin.specs import ImageSpec, parse_image, parse_pool
 from mirror_mgr.errors import Busy, DeadlineExceeded, InvalidArgument, MirrorError
 from mirror_mgr.wire.constants import SnapState
 
-from .fakes import IMAGE, FakeImage, FakeSite
+from .fakes import FakeImage, FakeSite
 
 X = parse_image("p/x")
 DEMOTED = Mark(4, SnapState.PRIMARY_DEMOTED, seconds=100.0)
-
-
-@pytest.fixture
-def image(site: FakeSite) -> FakeImage:
-    """A copy, in a pool with a peer that can be logged in at."""
-    pool = site.pools["p"]
-    pool.modes[""] = IMAGE
-    uuid = pool.add_peer("b")
-    pool.attributes[uuid] = {"key": "KEY", "mon_host": "10.0.0.2"}
-    image = pool.images["", "x"]
-    image.mirrored, image.primary = True, False
-    return image
 
 
 def seeing(*marks: Mark) -> LookAtImages:
@@ -41,18 +29,18 @@ def forced(failures: Dict[ImageSpec, MirrorError]) -> promotion.Forced:
     return lambda specs: {spec: failures[spec] for spec in specs if spec in failures}
 
 
-def test_promote(site: FakeSite, image: FakeImage) -> None:
+def test_promote(site: FakeSite, copied: FakeImage) -> None:
     with pytest.raises(Busy, match="image promote p/x --force"):
         promotion.promote(site, X, False, forced({}), seeing())
     promotion.promote(site, X, True, forced({}), seeing())
     with pytest.raises(MirrorError, match="crashed"):
         promotion.promote(site, X, True, forced({X: MirrorError("crashed")}), seeing())
-    image.primary = True
+    copied.primary = True
     with pytest.raises(InvalidArgument, match="primary here already"):
         promotion.promote(site, X, True, forced({X: MirrorError("not asked")}), silent)
 
 
-def test_promote_all(site: FakeSite, image: FakeImage) -> None:
+def test_promote_all(site: FakeSite, copied: FakeImage) -> None:
     pool = site.pools["p"]
     for name, primary in (("x", False), ("y", False), ("z", True)):
         pool.images["", name] = FakeImage(primary, mirrored=True)
@@ -63,18 +51,18 @@ def test_promote_all(site: FakeSite, image: FakeImage) -> None:
         2, {X: error})
 
 
-def test_not_mirrored(site: FakeSite, image: FakeImage) -> None:
-    image.mirrored = False
+def test_not_mirrored(site: FakeSite, copied: FakeImage) -> None:
+    copied.mirrored = False
     with pytest.raises(InvalidArgument, match="not enabled"):
         promotion.promote(site, X, False, forced({}), silent)
 
 
-def demote(image: FakeImage) -> None:
+def demote(copied: FakeImage) -> None:
     """As it was demoted here, at the time and with the id of DEMOTED."""
-    image.list_snaps = [{"id": DEMOTED.id, "mirror": {
+    copied.list_snaps = [{"id": DEMOTED.id, "mirror": {
         "state": DEMOTED.state, "complete": True, "primary_mirror_uuid": "",
         "primary_snap_id": 0}}]
-    image.snap_time = datetime.fromtimestamp(DEMOTED.seconds, timezone.utc).replace(tzinfo=None)
+    copied.snap_time = datetime.fromtimestamp(DEMOTED.seconds, timezone.utc).replace(tzinfo=None)
 
 
 @pytest.mark.parametrize("look, says", [
@@ -85,9 +73,9 @@ def demote(image: FakeImage) -> None:
     (silent, "does not answer"),
     (lambda *asked: Sight(errno=13), "does not answer"),
 ])
-def test_a_fork_is_refused(site: FakeSite, image: FakeImage, look: LookAtImages,
+def test_a_fork_is_refused(site: FakeSite, copied: FakeImage, look: LookAtImages,
                            says: str) -> None:
-    demote(image)
+    demote(copied)
     for promote in (lambda: promotion.promote(site, X, False, forced({}), look),
                     lambda: raise_all(promotion.promote_all(
                         site, parse_pool("p"), False, forced({}), look)[1])):
@@ -101,20 +89,20 @@ def test_a_fork_is_refused(site: FakeSite, image: FakeImage, look: LookAtImages,
     seeing(),
     lambda *asked: Sight(mirror_uuid="THERE"),
 ])
-def test_what_was_demoted_here_may_come_back(site: FakeSite, image: FakeImage,
+def test_what_was_demoted_here_may_come_back(site: FakeSite, copied: FakeImage,
                                              look: LookAtImages) -> None:
-    demote(image)
-    image.promotable = True
+    demote(copied)
+    copied.promotable = True
     promotion.promote(site, X, False, forced({}), look)
-    assert image.primary
+    assert copied.primary
 
 
-def test_a_pool_without_a_peer_asks_nobody(site: FakeSite, image: FakeImage) -> None:
-    demote(image)
-    image.promotable = True
+def test_a_pool_without_a_peer_asks_nobody(site: FakeSite, copied: FakeImage) -> None:
+    demote(copied)
+    copied.promotable = True
     site.pools["p"].attributes.clear()
     promotion.promote(site, X, False, forced({}), silent)
-    assert image.primary
+    assert copied.primary
 
 
 def raise_all(failures: Dict[ImageSpec, MirrorError]) -> None:

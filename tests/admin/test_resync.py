@@ -8,21 +8,9 @@ from mirror_mgr.admin.specs import parse_image
 from mirror_mgr.admin.token import Token
 from mirror_mgr.errors import DeadlineExceeded, InvalidArgument, NotPermitted
 
-from .fakes import IMAGE, FakeImage, FakeSite
+from .fakes import FakeImage, FakeSite
 
 X = parse_image("p/x")
-
-
-@pytest.fixture
-def image(site: FakeSite) -> FakeImage:
-    """A copy, in a pool with a peer that can be logged in at."""
-    pool = site.pools["p"]
-    pool.modes[""] = IMAGE
-    uuid = pool.add_peer("b")
-    pool.attributes[uuid] = {"key": "KEY", "mon_host": "10.0.0.2"}
-    image = pool.images["", "x"]
-    image.mirrored, image.primary = True, False
-    return image
 
 
 def seeing(**sight: Any) -> LookAtImages:
@@ -37,9 +25,9 @@ def silent(*args: Any) -> Sight:
     raise DeadlineExceeded("no answer")
 
 
-def test_the_peer_has_the_primary(site: FakeSite, image: FakeImage) -> None:
+def test_the_peer_has_the_primary(site: FakeSite, copied: FakeImage) -> None:
     resync(site, X, False, seeing(images={"global-x": SeenImage(True)}))
-    assert image.flagged
+    assert copied.flagged
 
 
 @pytest.mark.parametrize("look, says", [
@@ -48,22 +36,22 @@ def test_the_peer_has_the_primary(site: FakeSite, image: FakeImage) -> None:
     (seeing(errno=13), "EACCES"),
     (silent, "does not answer"),
 ])
-def test_refused_unless_forced(site: FakeSite, image: FakeImage, look: LookAtImages,
+def test_refused_unless_forced(site: FakeSite, copied: FakeImage, look: LookAtImages,
                                says: str) -> None:
     with pytest.raises(NotPermitted, match=f"{says}.*--force"):
         resync(site, X, False, look)
-    assert not image.flagged
+    assert not copied.flagged
     resync(site, X, True, look)
-    assert image.flagged
+    assert copied.flagged
 
 
-def test_a_peer_that_cannot_be_looked_at(site: FakeSite, image: FakeImage) -> None:
+def test_a_peer_that_cannot_be_looked_at(site: FakeSite, copied: FakeImage) -> None:
     site.pools["p"].attributes.clear()
     with pytest.raises(NotPermitted, match="no peer"):
         resync(site, X, False, silent)
 
 
-def test_a_primary_is_never_resynced(site: FakeSite, image: FakeImage) -> None:
-    image.primary = True
+def test_a_primary_is_never_resynced(site: FakeSite, copied: FakeImage) -> None:
+    copied.primary = True
     with pytest.raises(InvalidArgument, match="image demote p/x"):
         resync(site, X, True, silent)

@@ -9,7 +9,7 @@ from typing import Iterator, List
 
 import pytest
 
-from qa.mirrored import add_pool, keep_workers_away
+from qa.mirrored import add_pool, keep_workers_away, set_workers
 from qa.sites import Lab, Site
 
 LIVE = Path(__file__).parent
@@ -73,5 +73,4 @@ def no_workers(lab: Lab) -> Iterator[None]:
     keep_workers_away(lab)
     yield
     for site in lab.sites.values():
-        # A running manager 16 does not notice `config rm`.
-        site.ceph("config", "set", "mgr", "mgr/mirror_mgr/workers", "1")
+        set_workers(site, 1)

@@ -9,6 +9,7 @@ from mirror_mgr.wire import cls_rbd
 from mirror_mgr.wire.constants import SnapState
 from mirror_mgr.wire.header import ImageHeader, header_oid
 from mirror_mgr.wire.snapshot import MirrorNamespace, UserNamespace
+from qa.mirrored import set_workers
 from qa.sites import Site
 from qa.waiting import wait_for
 
@@ -51,10 +52,10 @@ def copies(site_a: Site, site_b: Site, pool: str) -> Iterator[List[str]]:
         return bool(status["summary"]["states"] == {"replaying": 3})
 
     wait_for(synced, 120, lambda: site_b.ceph("rbd-mirror", "pool", "status", pool, "--detail"))
-    site_b.ceph("config", "set", "mgr", "mgr/mirror_mgr/workers", "0")
+    set_workers(site_b, 0)
     wait_for(lambda: not site_b.ceph_json("rbd-mirror", "worker", "ls"))
     yield images
-    site_b.ceph("config", "set", "mgr", "mgr/mirror_mgr/workers", "1")
+    set_workers(site_b, 1)
 
 
 def test_an_image_that_crashes_librbd_is_promoted_with_the_others(

@@ -8,8 +8,6 @@ import random
 
 import pytest
 
-from mirror_mgr.cluster import operation
-from mirror_mgr.replay import extents, lanes, objects
 from mirror_mgr.replay.budget import Budget
 from mirror_mgr.replay.copyup import CopyUp, Stripe, existing, fill_all, stripes
 from mirror_mgr.replay.maps import with_copied_up
@@ -19,7 +17,7 @@ from mirror_mgr.wire.constants import Feature
 from mirror_mgr.wire.header import ImageHeader
 from mirror_mgr.wire.object_map import ObjectMap
 from mirror_mgr.wire.snapshot import MirrorNamespace, Snapshot
-from tests.replay.fake_rados import Killed, WriteOp
+from tests.replay.fake_rados import Killed
 from tests.replay.headers import copied, demoted, image, replica, user
 from tests.replay.replicas import OBJECTS, SIZE, Primary, Replication, Secondary
 
@@ -27,13 +25,7 @@ SEEDS = range(12)
 OVERLAP = OBJECTS * SIZE - 300
 
 
-@pytest.fixture(autouse=True)
-def small_sizes(monkeypatch):
-    monkeypatch.setattr(operation.rados, "WriteOp", WriteOp, raising=False)
-    monkeypatch.setattr(extents, "BLOCK", 64)
-    monkeypatch.setattr(extents, "SMALL_BLOCK", 16)
-    monkeypatch.setattr(objects, "_CHUNK", 256)
-    monkeypatch.setattr(lanes, "LANES", 3)
+pytestmark = pytest.mark.usefixtures("small_sizes")
 
 
 class Parent:

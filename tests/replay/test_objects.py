@@ -8,25 +8,15 @@ import random
 
 import pytest
 
-from mirror_mgr.cluster import operation
 from mirror_mgr.errors import NotReady
-from mirror_mgr.replay import extents, lanes, objects
 from mirror_mgr.replay.objects import Progress, copy_all
-from tests.replay.fake_rados import WriteOp
 from tests.replay.replicas import OBJECTS, SIZE, Primary, Replication, Secondary, assert_same
 
 SEEDS = range(25)
 DELTA, COMPARE, DIRTY = "delta", "compare", "dirty"
 
 
-@pytest.fixture(autouse=True)
-def small_sizes(monkeypatch):
-    monkeypatch.setattr(operation.rados, "WriteOp", WriteOp, raising=False)
-    monkeypatch.setattr(extents, "BLOCK", 64)
-    monkeypatch.setattr(extents, "SMALL_BLOCK", 16)
-    monkeypatch.setattr(objects, "_CHUNK", 256)
-    monkeypatch.setattr(objects, "_READS_AN_OBJECT", 4)
-    monkeypatch.setattr(lanes, "LANES", 3)
+pytestmark = pytest.mark.usefixtures("small_sizes")
 
 
 def pair(seed):

@@ -11,9 +11,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from mirror_mgr.cluster import operation
 from mirror_mgr.errors import NotReady
-from mirror_mgr.replay import extents, lanes, objects, scan, snapshot
+from mirror_mgr.replay import scan, snapshot
 from mirror_mgr.replay.budget import Budget
 from mirror_mgr.replay.image import Copy, Image
 from mirror_mgr.replay.snapshot import Means, SnapshotSync
@@ -21,7 +20,7 @@ from mirror_mgr.wire.constants import Feature, ObjectState
 from mirror_mgr.wire.header import header_oid, object_map_oid
 from mirror_mgr.wire.object_map import ObjectMap
 from mirror_mgr.wire.snapshot import MirrorNamespace, UserNamespace
-from tests.replay.fake_rados import Killed, WriteOp
+from tests.replay.fake_rados import Killed
 from tests.replay.fake_site import FakeHeader, FakeSite, shown
 from tests.replay.headers import GLOBAL_ID, LINK
 from tests.replay.librbd import OBJECT, PrimaryImage
@@ -32,14 +31,11 @@ FAST = MAPPED | Feature.FAST_DIFF
 SEEDS = range(int(os.environ.get("MIRROR_MGR_SEEDS", 8)))
 
 
+pytestmark = pytest.mark.usefixtures("small_sizes")
+
+
 @pytest.fixture(autouse=True)
-def small_sizes(monkeypatch):
-    monkeypatch.setattr(operation.rados, "WriteOp", WriteOp, raising=False)
-    monkeypatch.setattr(extents, "BLOCK", 64)
-    monkeypatch.setattr(extents, "SMALL_BLOCK", 16)
-    monkeypatch.setattr(objects, "_CHUNK", 256)
-    monkeypatch.setattr(objects, "_READS_AN_OBJECT", 4)
-    monkeypatch.setattr(lanes, "LANES", 3)
+def note_at_once(monkeypatch):
     monkeypatch.setattr(snapshot.Means, "progress_seconds", 0)
 
 

@@ -1,12 +1,12 @@
 """Renaming a copy, cut off anywhere and begun again."""
 
 import asyncio
-from types import SimpleNamespace
 
 import pytest
 
 from mirror_mgr.cluster import operation
 from mirror_mgr.errors import AlreadyExists
+from mirror_mgr.replay.image import Copy
 from mirror_mgr.replay.state import rename
 from mirror_mgr.wire.encoding import Decoder, Encoder
 from tests.replay.fake_rados import Killed, WriteOp
@@ -54,7 +54,7 @@ class FakePool:
 @pytest.mark.parametrize("lives", range(4))
 def test_a_rename_that_was_cut_off_is_finished(lives):
     pool = FakePool(old="1f")
-    copy = SimpleNamespace(pool=pool, id="1f")
+    copy = Copy(pool, "1f")
     pool.lives = lives
     try:
         asyncio.run(rename(copy, "old", "new"))
@@ -67,6 +67,6 @@ def test_a_rename_that_was_cut_off_is_finished(lives):
 def test_another_image_keeps_its_name():
     pool = FakePool(old="1f", new="2e")
     with pytest.raises(AlreadyExists):
-        asyncio.run(rename(SimpleNamespace(pool=pool, id="1f"), "old", "new"))
+        asyncio.run(rename(Copy(pool, "1f"), "old", "new"))
     assert pool.directory == {"1f": "old", "2e": "new"}
     assert pool.ids == {"rbd_id.old": "1f", "rbd_id.new": "2e"}

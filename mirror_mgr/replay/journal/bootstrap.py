@@ -233,21 +233,8 @@ class FirstSync:
 
     async def _copy_objects(self, copier: ObjectCopier, touched: bytes) -> None:
         self.progress, self.statistics = Progress(touched.count(1)), copier.statistics
-        copying = asyncio.ensure_future(copy_all(copier, numbers(touched), self.progress))
-        lost = asyncio.ensure_future(self._hold.lost.wait())
-        recording = asyncio.ensure_future(self._record(self.progress))
-        try:
-            await asyncio.wait({copying, lost, recording}, return_when=asyncio.FIRST_COMPLETED)
-            if recording.done():
-                recording.result()
-            if not copying.done():
-                self._hold.check()
-        finally:
-            for task in (copying, lost, recording):
-                task.cancel()
-            results = await asyncio.gather(copying, lost, recording, return_exceptions=True)
-        if isinstance(results[0], BaseException):
-            raise results[0]
+        await self._hold.during(copy_all(copier, numbers(touched), self.progress),
+                                self._record(self.progress))
 
     async def _record(self, progress: Progress) -> None:
         """Note now and then the last object up to which all are copied."""
