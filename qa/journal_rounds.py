@@ -31,6 +31,12 @@ JOURNAL_LAYOUTS = (
     Layout("no-object-map", features=_BASE, namespace="ns"),
     Layout("data-pool", features=_BASE | _MAPS, data_pool=True, order=23),
     Layout("no-fast-diff", features=_BASE | rbd.RBD_FEATURE_OBJECT_MAP, order=18, size=12 * MIB),
+    Layout("clone", features=_BASE | _MAPS | rbd.RBD_FEATURE_DEEP_FLATTEN, clone=2, order=20,
+           size=16 * MIB, parent_mode="journal"),
+    Layout("clone-format-1", features=_BASE | _MAPS, clone=1, order=21, size=16 * MIB),
+    Layout("clone-of-clone-striped", features=_BASE, order=20, stripe_unit=65536, stripe_count=4,
+           data_pool=True, namespace="ns", size=16 * MIB, clone=2, parents=2,
+           parent_mode="journal"),
 )
 
 

@@ -21,7 +21,8 @@ _MAPS = rbd.RBD_FEATURE_OBJECT_MAP | rbd.RBD_FEATURE_FAST_DIFF | rbd.RBD_FEATURE
 class Layout:
     """How an image is laid out; `size` in bytes, objects of 2**`order` bytes.
 
-    `clone` is the format of a clone, 0 for none; `parents` how many images it stands on.
+    `clone` is the format of a clone, 0 for none; `parents` how many images it stands on, and
+    `parent_mode` how they are mirrored.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Layout:
     size: int = 40 * MIB
     clone: int = 0
     parents: int = 1
+    parent_mode: str = "snapshot"
 
 
 LAYOUTS = (
@@ -130,7 +132,7 @@ class Rounds:
                 image.protect_snap("base")
                 self._write(image)
             self.primary.rbd("mirror", "image", "enable",
-                             self.spec.replace(self.name, parent), "snapshot")
+                             self.spec.replace(self.name, parent), self.layout.parent_mode)
             rbd.RBD().clone(ioctx, parent, "base", ioctx, child, features=self.layout.features,
                             order=self.layout.order, **self._striping)
 

@@ -6,15 +6,18 @@ what is written for a later snapshot would end what older ones see of the parent
 detached (deep-flatten), and a delta between two snapshots of the primary counts on it.
 """
 
-from typing import Callable, Collection, Iterable, List, NamedTuple, Set
+from typing import Awaitable, Callable, Collection, Iterable, List, NamedTuple, Optional, Set
 
 from ..cluster.operation import Operation
 from ..cluster.pool import Pool
 from ..errors import AlreadyExists
 from ..wire.header import ImageHeader
+from ..wire.object_map import numbers
 from .budget import Budget
 from .extents import pieces
+from .image import Copy
 from .lanes import for_each
+from .maps import Segment
 from .parent import ParentReader
 
 
@@ -44,11 +47,13 @@ def stripes(header: ImageHeader, number: int, size: int) -> List[Stripe]:
 class CopyUp:
     """Fills objects of a copy, the overlap of which with its parent is `overlap` bytes.
 
-    `check` raises when writing must end.  `filled` are the objects that were.
+    `check` raises when writing must end.  `announce` is called with each object that is about to
+    be filled.  `filled` are the objects that were.
     """
 
     def __init__(self, parent: ParentReader, target: Pool, header: ImageHeader, overlap: int,
-                 budget: Budget, check: Callable[[], None]) -> None:
+                 budget: Budget, check: Callable[[], None],
+                 announce: Optional[Callable[[int], Awaitable[None]]] = None) -> None:
         self.filled: Set[int] = set()
         self.objects = header.object_count(overlap)
         self._parent = parent
@@ -56,6 +61,7 @@ class CopyUp:
         self._overlap = overlap
         self._budget = budget
         self._check = check
+        self._announce = announce
         self._target = target.with_snap_context([])
 
     async def close(self) -> None:
@@ -93,6 +99,8 @@ class CopyUp:
 
     async def _write(self, number: int, operation: Operation) -> bool:
         try:
+            if self._announce is not None:
+                await self._announce(number)
             self._check()
         except BaseException:
             operation.release()
@@ -105,16 +113,16 @@ class CopyUp:
         return True
 
 
-async def fill_all(copy_up: CopyUp, numbers: Iterable[int]) -> None:
+async def fill_all(copy_up: CopyUp, wanted: Iterable[int]) -> None:
     """Fill those of the objects that lack."""
     async def fill(number: int) -> None:
         if await copy_up.lacks(number):
             await copy_up.fill(number)
 
-    await for_each(numbers, fill)
+    await for_each(wanted, fill)
 
 
-async def existing(pool: Pool, header: ImageHeader, numbers: Collection[int]) -> Set[int]:
+async def existing(pool: Pool, header: ImageHeader, candidates: Collection[int]) -> Set[int]:
     """Which of the objects are there in a pool as it reads."""
     found = set()
 
@@ -122,5 +130,43 @@ async def existing(pool: Pool, header: ImageHeader, numbers: Collection[int]) ->
         if await pool.stat(header.data_object(number)) is not None:
             found.add(number)
 
-    await for_each(numbers, look)
+    await for_each(candidates, look)
     return found
+
+
+async def existing_at(copy: Copy, header: ImageHeader, candidates: Collection[int],
+                      snap_id: Optional[int]) -> Set[int]:
+    """Which of these objects a copy has at a snapshot, or now."""
+    data = copy.data_pool(header)
+    pool = data.fork() if snap_id is None else data.at_snapshot(snap_id)
+    try:
+        return await existing(pool, header, candidates)
+    finally:
+        pool.close()
+
+
+async def seen_at_last(copy: Copy, header: ImageHeader, segment: Segment, seen: bytes,
+                       done: int) -> bytes:
+    """Given which objects a copier found at the end of a segment, return which there are.
+
+    The first `done` were copied before and not looked at again: they count as existing.  Not so in
+    a clone, where an object less shows the parent.
+    """
+    done = min(done, len(seen))
+    known = bytearray(b"\1" * done + bytes(seen[done:]))
+    if header.parent is not None:
+        earlier = list(numbers(segment.touched[:done]))
+        there = await existing_at(copy, header, earlier, segment.local_snap)
+        for number in earlier:
+            known[number] = number in there
+    return bytes(known)
+
+
+def of_parent(copy: Copy, header: ImageHeader, budget: Budget, check: Callable[[], None],
+              announce: Optional[Callable[[int], Awaitable[None]]] = None) -> Optional[CopyUp]:
+    """What fills objects of a copy from its parent; None for one that shows nothing of a parent."""
+    parent = header.parent
+    if parent is None or not parent.head_overlap:
+        return None
+    return CopyUp(ParentReader(copy.pool, parent), copy.data_pool(header), header,
+                  parent.head_overlap, budget, check, announce)

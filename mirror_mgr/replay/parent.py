@@ -8,20 +8,27 @@ import rbd
 from ..cluster.pool import Pool
 from ..errors import NotFound
 from ..wire import cls_rbd
-from ..wire.constants import NOSNAP
+from ..wire.constants import NOSNAP, ImageMode, NamespaceType
 from ..wire.header import DIRECTORY, MIRRORING, ImageHeader, ParentLink
-from ..wire.snapshot import Snapshot
+from ..wire.journal import PeerClientData, PeerState, decode_client_data
+from ..wire.snapshot import Snapshot, TrashNamespace, UserNamespace
 from .image import Image
+from .journal.store import ImageJournal
 from .scan import Broken, Waiting, mirror
 
 
-def needed_overlap(remote: ImageHeader, end: Snapshot) -> Optional[int]:
+def needed_overlap(remote: ImageHeader, end: Optional[Snapshot] = None) -> Optional[int]:
     """How many bytes of the parent a new copy of the snapshots up to `end` shows.
 
-    None when none of them has a parent any more.
+    Without an `end`: of the image with all of its snapshots.  None when none of them has a parent
+    any more.
     """
-    overlaps = [s.parent_overlap for s in (*remote.user_snapshots, end)
-                if s.id <= end.id and s.parent_overlap is not None]
+    shown = [s.parent_overlap for s in remote.user_snapshots if end is None or s.id < end.id]
+    if end is not None:
+        shown.append(end.parent_overlap)
+    elif remote.parent is not None:
+        shown.append(remote.parent.head_overlap)
+    overlaps = [overlap for overlap in shown if overlap is not None]
     return max(overlaps) if overlaps else None
 
 
@@ -41,6 +48,41 @@ def counterpart(local: ImageHeader, remote: ImageHeader, snap_id: int) -> Option
     return None
 
 
+def namesake(local: ImageHeader, snapshot: Snapshot) -> Optional[int]:
+    """The local snapshot of the same name: how images that are mirrored by journals pair them.
+
+    On either side it may be out of sight, as it was removed and has clones.
+    """
+    name = _visible_name(snapshot)
+    found = [s for s in local.snapshots if _visible_name(s) == name and s.size == snapshot.size]
+    # Of several, those that were removed have another one in their place since.
+    found.sort(key=lambda s: s.namespace != snapshot.namespace)
+    return found[0].id if name is not None and found else None
+
+
+def _visible_name(snapshot: Snapshot) -> Optional[str]:
+    if isinstance(snapshot.namespace, UserNamespace):
+        return snapshot.name
+    if (isinstance(snapshot.namespace, TrashNamespace)
+            and snapshot.namespace.original_type == NamespaceType.USER):
+        return snapshot.namespace.original_name
+    return None
+
+
+async def _is_synced(theirs: ImageJournal, ours: ImageJournal) -> bool:
+    """Whether all snapshots of a journal-mode copy show what they should.
+
+    Its first sync makes them before it fills them.  An image that is primary here has its own.
+    """
+    local, remote = await asyncio.gather(ours.header(), theirs.header())
+    if local is not None and local.is_primary:
+        return True
+    peers = [decode_client_data(client.data) for client in remote.clients.values()] \
+        if remote is not None else []
+    return any(isinstance(peer, PeerClientData) and peer.image_id == ours.image_id
+               and peer.state == PeerState.REPLAYING for peer in peers)
+
+
 async def find(pool: Pool, source: Pool, link: ParentLink,
                overlap: int) -> Union[ParentLink, Waiting, Broken]:
     """Given a clone's link at the primary (pool `source`), return the link of its copy in `pool`.
@@ -57,8 +99,8 @@ async def find(pool: Pool, source: Pool, link: ParentLink,
     if remote is None or snapshot is None:
         return Waiting(f"waiting for parent {spec}: the primary site does not show it")
     try:
-        global_id = cls_rbd.decode_mirror_image_get(await theirs.call(
-            MIRRORING, cls_rbd.mirror_image_get(link.image_id))).global_id
+        mirrored = cls_rbd.decode_mirror_image_get(await theirs.call(
+            MIRRORING, cls_rbd.mirror_image_get(link.image_id)))
     except NotFound:
         return Broken(f"waiting for parent {spec}@{snapshot.name}: it is not mirrored; "
                       "enable its mirroring, or flatten the clone at the primary site")
@@ -70,11 +112,18 @@ async def find(pool: Pool, source: Pool, link: ParentLink,
     not_yet = Waiting(f"waiting for parent {spec}@{snapshot.name}: not copied here yet")
     try:
         local_id = cls_rbd.decode_mirror_image_get_image_id(await ours.call(
-            MIRRORING, cls_rbd.mirror_image_get_image_id(global_id)))
+            MIRRORING, cls_rbd.mirror_image_get_image_id(mirrored.global_id)))
     except NotFound:
         return not_yet
     local = await Image(ours, local_id).header()
-    snap_id = counterpart(local, remote, link.snap_id) if local is not None else None
+    if local is None:
+        return not_yet
+    if mirrored.mode == ImageMode.SNAPSHOT:
+        snap_id = counterpart(local, remote, link.snap_id)
+    elif await _is_synced(ImageJournal(theirs, link.image_id), ImageJournal(ours, local_id)):
+        snap_id = namesake(local, snapshot)
+    else:
+        snap_id = None
     if snap_id is None:
         return not_yet
     return ParentLink(here, link.namespace, local_id, snap_id, overlap)

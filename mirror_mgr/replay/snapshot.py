@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import dataclass, field, replace
 from typing import Awaitable, Callable, Collection, Dict, FrozenSet, List, Optional, Set, Tuple
 
-from ..errors import NotPermitted, NotReady
+from ..errors import NotReady
 from ..wire import image_state
 from ..wire.constants import NOSNAP, Feature, ObjectState, Protection, SnapState
 from ..wire.header import ImageHeader
@@ -12,7 +12,7 @@ from ..wire.object_map import ObjectMap, merged, numbers
 from ..wire.snapshot import MirrorNamespace, Snapshot, UserNamespace
 from . import state as copied_state
 from .budget import Budget
-from .copyup import CopyUp, existing, fill_all
+from .copyup import CopyUp, existing_at, fill_all, of_parent, seen_at_last
 from .hold import Hold
 from .image import Copy, Image
 from .maps import (
@@ -26,8 +26,8 @@ from .maps import (
     with_copied_up,
 )
 from .objects import ListSnaps, ObjectCopier, Progress, Source, Statistics, copy_all
-from .parent import ParentReader
 from .scan import Link, Sync, inherited, mirror, snapshot_name
+from .shape import set_shape
 
 
 @dataclass(frozen=True)
@@ -247,29 +247,11 @@ class SnapshotSync:
         return pairs
 
     async def _set_shape(self, snapshot: Snapshot) -> None:
-        """Give the image the size and the overlap with its parent that a snapshot has."""
-        await self._set_overlap(snapshot.parent_overlap)
-        size = snapshot.size
-        if self.local.size != size:
-            await self.copy.set_size(size)
-            self.local = replace(self.local, size=size)
+        header = await set_shape(self.copy, self.local, snapshot, self.remote,
+                                 self._old_snapshots_need_parent)
+        if header is not self.local:
+            self.local = _still_copy(header)
             self._version = None
-
-    async def _set_overlap(self, wanted: Optional[int]) -> None:
-        parent = self.local.parent
-        shown = parent.head_overlap if parent else None
-        if (wanted or 0) > (shown or 0):
-            raise NotPermitted("the image shows more of its parent at the primary site than here; "
-                               "resync it")
-        if parent is None or shown is None or shown == wanted:
-            return
-        if wanted is None and not self._old_snapshots_need_parent:
-            await self._detach_parent()
-        elif shown != (wanted or 0):
-            wanted = wanted or 0
-            await self.copy.shrink_overlap(wanted, self.local.size)
-            self.local = replace(self.local, parent=replace(parent, head_overlap=wanted))
-        self._version = None
 
     @property
     def _old_snapshots_need_parent(self) -> bool:
@@ -279,22 +261,9 @@ class SnapshotSync:
         """
         return self.inherited and any(s.parent_overlap for s in self.local.user_snapshots)
 
-    async def _detach_parent(self) -> None:
-        """End what the image itself shows of its parent; with deep-flatten, snapshots as well."""
-        if self.local.features & ~self.remote.features & Feature.DEEP_FLATTEN:
-            await self.copy.drop_feature(Feature.DEEP_FLATTEN)
-        await self.copy.detach_parent(self.local)
-        self.local = await self._header_still_ours()
-
-    async def _header_still_ours(self) -> ImageHeader:
-        header = await self.copy.header()
-        if header is None or not header.features & Feature.NON_PRIMARY:
-            raise NotReady("the local image was promoted or removed meanwhile")
-        return header
-
     async def _own_header(self) -> ImageHeader:
         """The same, with no snapshot but ours above the one that is being made."""
-        header = await self._header_still_ours()
+        header = _still_copy(await self.copy.header())
         if self._target_id and header.snap_seq != self._target_id:
             raise NotReady("another client made a snapshot of the local image meanwhile")
         return header
@@ -435,7 +404,9 @@ class SnapshotSync:
         if self.sync.resume is None and not self.sync.dirty:
             self._segments = [replace(segment, written=bytes(written)) for segment, written
                               in zip(self._segments, copier.written)]
-        seen = {index: await self._as_seen(index, cells) for index, cells in copier.seen.items()}
+        seen = {index: await seen_at_last(self.copy, self.local, self._segments[index], cells,
+                                          self._done)
+                for index, cells in copier.seen.items()}
         maps = self._local_maps(seen)
         if maps != self._saved_maps:
             await asyncio.gather(*(
@@ -445,21 +416,6 @@ class SnapshotSync:
 
     async def _save_head_map(self, last: ObjectMap) -> None:
         await self.copy.save_map(head_after(last, self._fast_diff))
-
-    async def _as_seen(self, index: int, cells: bytes) -> bytes:
-        """What was copied before this attempt was not looked at again, and counts as existing.
-
-        Not so in a clone, where an object less shows the parent.
-        """
-        segment = self._segments[index]
-        done = min(self._done, len(cells))
-        known = bytearray(b"\1" * done + bytes(cells[done:]))
-        if self._is_clone:
-            earlier = [n for n in numbers(segment.touched[:done])]
-            there = await self._existing(earlier, segment.local_snap)
-            for number in earlier:
-                known[number] = number in there
-        return bytes(known)
 
     def _local_maps(self, seen: Dict[int, bytes]) -> List[ObjectMap]:
         assert self._base_map is not None
@@ -474,7 +430,7 @@ class SnapshotSync:
         copy_up: Optional[CopyUp] = None
         try:
             header = await self._own_header()
-            copy_up = self._copy_up(header, hold)
+            copy_up = of_parent(self.copy, header, self.means.budget, hold.check)
             copier = self._copier(header, hold, copy_up)
             await self._copy_until_lost(copier, touched, hold)
             await self._mark_copied_up(copy_up, touched)
@@ -499,14 +455,6 @@ class SnapshotSync:
 
     # --- clones ------------------------------------------------------------------------------
 
-    def _copy_up(self, header: ImageHeader, hold: Hold) -> Optional[CopyUp]:
-        """What fills objects from the parent; None for an image that shows nothing of one."""
-        parent = header.parent
-        if parent is None or not parent.head_overlap:
-            return None
-        return CopyUp(ParentReader(self.copy.pool, parent), self.copy.data_pool(header), header,
-                      parent.head_overlap, self.means.budget, hold.check)
-
     async def _copy_up_lost_overlap(self) -> None:
         """Before the image shows less of its parent, have its snapshots show that without it.
 
@@ -522,7 +470,8 @@ class SnapshotSync:
         await hold.acquire(self.means.dead)
         copy_up: Optional[CopyUp] = None
         try:
-            copy_up = self._copy_up(await self._own_header(), hold)
+            copy_up = of_parent(self.copy, await self._own_header(), self.means.budget,
+                                hold.check)
             assert copy_up is not None
             mask = bytearray(copy_up.objects)
             for number in copy_up.shrinking(wanted):
@@ -556,7 +505,8 @@ class SnapshotSync:
             known = await self.copy.load_map(self.local, snap_id)
             if known is None:
                 continue
-            there = copy_up.filled | await self._existing(
+            there = copy_up.filled | await existing_at(
+                self.copy, self.local,
                 [n for n in candidates if n < len(known) and not known[n]], snap_id)
             news = {n for n in there if n < len(known) and not known[n]}
             if news:
@@ -565,15 +515,6 @@ class SnapshotSync:
                 if self.sync.base is not None and snap_id == self.sync.base.id:
                     self._base_map = with_news
             named |= news
-
-    async def _existing(self, candidates: Collection[int], snap_id: Optional[int]) -> Set[int]:
-        """Which of these objects the copy has at a snapshot, or now."""
-        data = self.copy.data_pool(self.local)
-        pool = data.fork() if snap_id is None else data.at_snapshot(snap_id)
-        try:
-            return await existing(pool, self.local, candidates)
-        finally:
-            pool.close()
 
     # --- the copying itself ------------------------------------------------------------------
 
@@ -603,6 +544,12 @@ class SnapshotSync:
         if header is None or header.snapshot(self.sync.end.id) is None:
             raise NotReady("the primary removed the snapshot while it was being copied; "
                            "it is copied again from the next")
+
+
+def _still_copy(header: Optional[ImageHeader]) -> ImageHeader:
+    if header is None or not header.features & Feature.NON_PRIMARY:
+        raise NotReady("the local image was promoted or removed meanwhile")
+    return header
 
 
 def _prunable(snapshot: Snapshot) -> bool:

@@ -133,9 +133,7 @@ async def _snapshots(copy: Copy, header: ImageHeader, state: ImageState, remote:
 async def _remove_snapshot(copy: Copy, header: ImageHeader, snapshot: Snapshot) -> bool:
     """Remove a snapshot, or hide it while clones need it; whether the header was changed."""
     if snapshot.child_count:
-        if snapshot.protection != Protection.UNPROTECTED:
-            await copy.protect(snapshot.id, Protection.UNPROTECTED)
-        await copy.pool.call(copy.header_oid, cls_rbd.snapshot_trash_add(snapshot.id))
+        await hide_snapshot(copy, snapshot)
         return True
     try:
         await copy.remove_snapshot(header, snapshot)
@@ -143,3 +141,10 @@ async def _remove_snapshot(copy: Copy, header: ImageHeader, snapshot: Snapshot) 
         log.info("image %s: %s", copy.id, error)
         return False
     return True
+
+
+async def hide_snapshot(copy: Copy, snapshot: Snapshot) -> None:
+    """Put a snapshot that is to go, and has clones of format 2, out of sight, as librbd does."""
+    if snapshot.protection != Protection.UNPROTECTED:
+        await copy.protect(snapshot.id, Protection.UNPROTECTED)
+    await copy.pool.call(copy.header_oid, cls_rbd.snapshot_trash_add(snapshot.id))

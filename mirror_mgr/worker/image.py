@@ -301,7 +301,7 @@ class ImageReplayer:
         """Carry out a sync; False when its time has not come."""
         await self._local.require_room()
         if self._copy is None:
-            link = await self._parent(action, remote)
+            link = await self._parent(remote, parent.needed_overlap(remote, action.end))
             if isinstance(link, (scan.Waiting, scan.Broken)):
                 self._wait_for_parent(link)
                 return False
@@ -331,10 +331,12 @@ class ImageReplayer:
         await asyncio.gather(sync.finish(), self._unlink_older(remote, action))
         return True
 
-    async def _parent(self, action: scan.Sync,
-                      remote: ImageHeader) -> Union[None, ParentLink, scan.Waiting, scan.Broken]:
-        """What a new copy is to be a clone of, None for nothing; or why it can't be yet."""
-        overlap = parent.needed_overlap(remote, action.end)
+    async def _parent(self, remote: ImageHeader, overlap: Optional[int]
+                      ) -> Union[None, ParentLink, scan.Waiting, scan.Broken]:
+        """What a new copy is to be a clone of, None for nothing; or why it can't be yet.
+
+        `overlap`: how many bytes of the parent it is to show.
+        """
         if remote.parent is None or not overlap:
             return None
         return await parent.find(self._local, self._source.pool, remote.parent, overlap)

@@ -8,7 +8,7 @@ from typing import Any, List, Optional
 from ..cluster.crc32c import Crc32c
 from ..cluster.pool import Watch
 from ..errors import MirrorError, NotFound, NotReady
-from ..replay import trash
+from ..replay import parent, scan, trash
 from ..replay.hold import Hold
 from ..replay.journal.bootstrap import FirstSync, create_copy
 from ..replay.journal.replay import JournalReplay
@@ -111,8 +111,7 @@ class JournalImageReplayer(ImageReplayer):
             self._tell(status.demoted("remote image is not primary"))
             return False
         if local is None:
-            await self._create()
-            return True
+            return await self._create()
         return await self._follow(local, remote)
 
     def _follows(self, local: Optional[JournalHeader]) -> bool:
@@ -157,13 +156,19 @@ class JournalImageReplayer(ImageReplayer):
                                   ImageMode.JOURNAL)
         self._copy = None
 
-    async def _create(self) -> None:
-        self._tell(status.bootstrapping("CREATE_LOCAL_IMAGE"))
+    async def _create(self) -> bool:
+        """Make the copy; False when its time has not come."""
         source = await self._source_header()
+        link = await self._parent(source, parent.needed_overlap(source))
+        if isinstance(link, (scan.Waiting, scan.Broken)):
+            self._wait_for_parent(link)
+            return False
+        self._tell(status.bootstrapping("CREATE_LOCAL_IMAGE"))
         self._copy = await create_copy(self._local, self._source, source, self._journal,
-                                       self.mirrored.global_id, self.name, self._link)
+                                       self.mirrored.global_id, self.name, self._link, link)
         self._fresh = True
         await self._unwatch()
+        return True
 
     async def _source_header(self) -> ImageHeader:
         header = await self._source.header()

@@ -12,21 +12,23 @@ from typing import Dict, List, Optional, Tuple
 import rbd
 
 from ...cluster.pool import Pool
-from ...errors import AlreadyExists, NotFound, NotReady, NotSupported
+from ...errors import AlreadyExists, NotFound, NotReady
 from ...wire import cls_rbd
 from ...wire.constants import Feature, ImageMode, MirrorImageState, Protection
-from ...wire.header import MIRRORING, ImageHeader
+from ...wire.header import MIRRORING, ImageHeader, ParentLink
 from ...wire.journal import PeerClientData, PeerState, SyncPoint
 from ...wire.mirror import MirrorImage
 from ...wire.object_map import ObjectMap, merged, numbers
 from ...wire.snapshot import Snapshot, UserNamespace
 from ...wire.watch_notify import encode_image_updated
 from .. import create
+from ..copyup import CopyUp, of_parent, seen_at_last
 from ..hold import Hold
 from ..image import Copy, Image
 from ..maps import Segment, head_after, head_before, local_maps, touched_by
 from ..objects import ObjectCopier, Progress, Source, Statistics, copy_all
 from ..scan import Link
+from ..shape import set_shape
 from ..snapshot import Means
 from .store import ImageJournal
 
@@ -35,16 +37,13 @@ _PROGRESS_SECONDS = 2.0
 
 
 async def create_copy(pool: Pool, source: Image, header: ImageHeader, journal: ImageJournal,
-                      global_id: str, name: str, link: Link) -> Copy:
+                      global_id: str, name: str, link: Link, parent: Optional[ParentLink]) -> Copy:
     """Create the copy, empty, owned by the other site; return it.
 
-    Its entry in the list of mirrored images comes last: what a try before this one left is found by
-    the id that the primary's journal has, and removed.  Raise AlreadyExists when an image that is
-    no copy of this one has the name.
+    `parent` is what it is to be a clone of here.  Its entry in the list of mirrored images comes
+    last: what a try before this one left is found by the id that the primary's journal has, and
+    removed.  Raise AlreadyExists when an image that is no copy of this one has the name.
     """
-    if header.parent is not None:
-        raise NotSupported(f"image {name!r}: clones are not mirrored in journal mode yet; "
-                           "flatten it at the primary site")
     await _clear_away(pool, journal, name, link)
     copy = Copy(pool, create.new_id(pool))
     await journal.register(link.local_uuid, PeerClientData(copy.id, PeerState.SYNCING))
@@ -53,7 +52,7 @@ async def create_copy(pool: Pool, source: Image, header: ImageHeader, journal: I
     except AlreadyExists:
         raise AlreadyExists(f"image {name!r} exists here and is not a copy of the mirrored image; "
                             "rename or remove it") from None
-    await create.create_header(copy, source, header, header.features & ~_NOT_COPIED)
+    await create.create_header(copy, source, header, header.features & ~_NOT_COPIED, parent)
     if header.metadata:
         await pool.call(copy.header_oid, cls_rbd.metadata_set(header.metadata))
     conf = pool.connection.conf_get
@@ -171,12 +170,12 @@ class FirstSync:
         missing = [s for s in wanted if s.name not in by_name]
         ids = await self._copy.data_pool(local).new_snap_ids(len(missing))
         for snapshot, snap_id in zip(missing, ids):
-            await self._copy.set_size(snapshot.size)
+            local = await set_shape(self._copy, local, snapshot, remote)
             await self._copy.add_snapshot(snapshot.name, snap_id, UserNamespace())
             if snapshot.protection == Protection.PROTECTED:
                 await self._copy.protect(snap_id, Protection.PROTECTED)
             by_name[snapshot.name] = snap_id
-        await self._copy.set_size(point.size)
+        await set_shape(self._copy, local, point, remote)
         return [(s.id, by_name[s.name]) for s in wanted]
 
     # --- content --------------------------------------------------------------------------------
@@ -197,22 +196,26 @@ class FirstSync:
         if has_maps:
             await self._copy.save_map(head_before(ObjectMap(), segments))
         await self._note(sync_object_count=len(touched))
-        copier = self._copier(local, remote, segments)
+        copy_up = of_parent(self._copy, local, self._means.budget, self._hold.check)
+        copier = self._copier(local, remote, segments, copy_up)
         try:
             await self._copy_objects(copier, bytes(first) + touched[first:])
         finally:
             copier.close()
+            if copy_up is not None:
+                await copy_up.close()
         if has_maps:
             await self._save_maps(local, segments, copier, first)
         await self._copy.notify()
 
-    def _copier(self, local: ImageHeader, remote: ImageHeader, segments: List[Segment]
-                ) -> ObjectCopier:
+    def _copier(self, local: ImageHeader, remote: ImageHeader, segments: List[Segment],
+                copy_up: Optional[CopyUp]) -> ObjectCopier:
         pool = self._source.data_pool(remote)
         source = Source(pool, remote, self._means.list_snaps(pool.pool_id, pool.namespace))
         return ObjectCopier(
             source, self._copy.data_pool(local), local, 0, segments, local.snap_ids,
-            self._means.budget, self._hold.check, fresh=self._fresh, compare=not self._fresh)
+            self._means.budget, self._hold.check, fresh=self._fresh, compare=not self._fresh,
+            copy_up=copy_up)
 
     async def _segments(self, local: ImageHeader, remote: ImageHeader,
                         pairs: List[Tuple[int, int]]) -> List[Segment]:
@@ -222,12 +225,14 @@ class FirstSync:
         segments: List[Segment] = []
         previous: Optional[ObjectMap] = ObjectMap()
         count = remote.max_object_count
+        # Copy-ups add objects to snapshots of the primary at any time: no map tells for sure.
+        is_clone = local.parent is not None or remote.parent is not None
         for theirs, ours in pairs:
             snapshot = remote.snapshot(theirs)
             assert snapshot is not None
             segments.append(Segment(
                 theirs, ours, snapshot.size, remote.object_count(snapshot.size),
-                touched_by(previous, [maps[theirs]], count), maps[theirs]))
+                touched_by(previous, [maps[theirs]], count), None if is_clone else maps[theirs]))
             previous = maps[theirs]
         return segments
 
@@ -247,8 +252,7 @@ class FirstSync:
 
     async def _save_maps(self, local: ImageHeader, segments: List[Segment], copier: ObjectCopier,
                          first: int) -> None:
-        """What was copied before this try was not looked at again, and counts as existing."""
-        seen = {index: b"\1" * min(first, len(cells)) + bytes(cells[first:])
+        seen = {index: await seen_at_last(self._copy, local, segments[index], cells, first)
                 for index, cells in copier.seen.items()}
         fast_diff = bool(local.features & Feature.FAST_DIFF)
         maps = local_maps(ObjectMap(), segments, fast_diff, seen=seen)

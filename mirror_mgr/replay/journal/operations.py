@@ -12,7 +12,7 @@ from ...wire import journal_event as events
 from ...wire.constants import Feature, ObjectState, Protection
 from ...wire.object_map import ObjectMap
 from ...wire.snapshot import Namespace, Snapshot
-from .. import state
+from .. import children, state
 from ..lanes import for_each
 from ..maps import head_after
 from .target import Target
@@ -79,7 +79,11 @@ class Operations:
 
     async def _remove_snapshot(self, event: events.SnapRemove) -> None:
         snapshot = self._find(event.name, event.namespace)
-        if snapshot is not None:
+        if snapshot is None:
+            return
+        if snapshot.child_count:
+            await state.hide_snapshot(self._copy, snapshot)
+        else:
             await self._copy.remove_snapshot(self._target.header, snapshot)
 
     async def _rename_snapshot(self, event: events.SnapRename) -> None:
@@ -98,7 +102,8 @@ class Operations:
         snapshot = self._find(name, namespace)
         if snapshot is None or snapshot.protection == protection:
             return
-        if snapshot.child_count and protection == Protection.UNPROTECTED:
+        if protection == Protection.UNPROTECTED and await children.has_uncounted(
+                self._copy.pool, self._copy.id, snapshot.id):
             raise Busy(f"snapshot {name!r} has clones; flatten or remove them")
         await self._copy.protect(snapshot.id, protection)
 
@@ -137,6 +142,7 @@ class Operations:
     async def _set_size(self, size: int) -> None:
         header = self._target.header
         if size < header.size:
+            await self._target.fill_beyond(size)
             await self._free_from(size)
         now = self._target.object_map
         if now is not None:
@@ -163,7 +169,7 @@ class Operations:
         self.name = event.name
 
     async def _flatten(self, event: events.Flatten) -> None:
-        """Copies of clones are not kept; an image without a parent is flat."""
+        await self._target.flatten()
 
     async def _update_features(self, event: events.UpdateFeatures) -> None:
         wanted = Feature(event.features)

@@ -155,7 +155,7 @@ class JournalReplay:
             await self._commit()
         except MirrorError:
             pass  # what is not noted is replayed once more
-        self._target.close()
+        await self._target.close()
 
     def _check(self) -> None:
         self._hold.check()

@@ -7,14 +7,16 @@ from ...cluster.operation import Operation
 from ...cluster.pool import Pool
 from ...errors import MirrorError, NotFound, NotReady
 from ...wire import cls_rbd
-from ...wire.constants import Feature, HeaderFlag
+from ...wire.constants import Feature, HeaderFlag, ObjectState
 from ...wire.header import ImageHeader, object_map_oid
 from ...wire.journal_event import CompareAndWrite
 from ...wire.object_map import ObjectMap
 from ...wire.striping import ObjectExtent, Striping
 from ..budget import Budget
+from ..copyup import of_parent
 from ..hold import Hold
 from ..image import Copy
+from .overlap import Overlap
 from .window import Changes, Window, ranges
 
 # Beyond one changed range in as many objects the whole map is written.
@@ -38,6 +40,7 @@ class Target:
         self._data: Optional[Pool] = None
         self._striping: Optional[Striping] = None
         self._cells: Optional[bytearray] = None
+        self._overlap: Optional[Overlap] = None
 
     @property
     def header(self) -> ImageHeader:
@@ -64,16 +67,22 @@ class Target:
         header = await self.copy.header()
         if header is None:
             raise NotReady("the copy was removed while its journal was replayed")
-        self.close()
+        await self.close()
         self._header = header
         self._striping = Striping(header)
         self._data = self.copy.data_pool(header).with_snap_context(header.snap_ids)
         self._cells = await self._load_cells(header)
+        copy_up = of_parent(self.copy, header, self._budget, self._hold.check, self._name_copied_up)
+        if copy_up is not None:
+            self._overlap = Overlap(self.copy, header, copy_up)
 
-    def close(self) -> None:
-        if self._data is not None:
-            self._data.close()
-            self._data = None
+    async def close(self) -> None:
+        data, self._data = self._data, None
+        if data is not None:
+            data.close()
+        overlap, self._overlap = self._overlap, None
+        if overlap is not None:
+            await overlap.close()
 
     async def _load_cells(self, header: ImageHeader) -> Optional[bytearray]:
         if not header.features & Feature.OBJECT_MAP:
@@ -83,7 +92,8 @@ class Target:
         return bytearray((found or ObjectMap()).resized(count).cells)
 
     def window(self) -> Window:
-        return Window(self.striping, self.header.size, self._cells, self._trusted)
+        parent_objects = 0 if self._overlap is None else self._overlap.objects
+        return Window(self.striping, self.header.size, self._cells, self._trusted, parent_objects)
 
     @property
     def _trusted(self) -> bool:
@@ -135,15 +145,48 @@ class Target:
 
     async def _write_window(self, window: Window, before: "_MapChange",
                             after: "_MapChange") -> None:
+        self._hold.check()
+        await self._change_map(before)
+        if self._overlap is not None:
+            await self._overlap.fill(window.showing_parent(self._overlap.has_snapshots))
         await self._budget.acquire(window.bytes)
         try:
             self._hold.check()
-            await self._change_map(before)
             await _all(*(self._write(number, changes)
                          for number, changes in window.objects.items()))
             await self._change_map(after)
         finally:
             self._budget.release(window.bytes)
+
+    # --- clones ---------------------------------------------------------------------------------
+
+    async def fill_beyond(self, size: int) -> None:
+        """Before the image shrinks: what its snapshots show of a parent stays as it is."""
+        if self._overlap is not None:
+            await self._overlap.fill_beyond(size)
+
+    async def flatten(self) -> None:
+        """Give the image all that it shows of its parent, and end that."""
+        parent = self.header.parent
+        if parent is None or parent.head_overlap is None:
+            return
+        if self._overlap is not None:
+            await self._overlap.fill(range(self._overlap.objects))
+        await self.copy.detach_parent(self.header)
+
+    async def _name_copied_up(self, number: int) -> None:
+        """In the object maps, before the object is filled."""
+        assert self._overlap is not None
+        is_old = await self._overlap.name_in_snapshots(number)
+        cells = self._cells
+        if (cells is None or number >= len(cells)
+                or cells[number] != ObjectState.NONEXISTENT):
+            return
+        fast_diff = bool(self.header.features & Feature.FAST_DIFF)
+        state = ObjectState.EXISTS_CLEAN if is_old and fast_diff else ObjectState.EXISTS
+        await self._change_map(self._changed({number: int(state)}))
+
+    # --- the object map -------------------------------------------------------------------------
 
     async def _change_map(self, change: "_MapChange") -> None:
         if change.whole is not None:

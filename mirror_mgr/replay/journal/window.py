@@ -48,10 +48,11 @@ class Window:
     """Data events, for an image of `size` bytes.
 
     `cells` are its object map's, None where there is none: what they call nonexistent is not freed.
+    Objects below the number `parent_objects` would show the parent of a clone if they were absent.
     """
 
     def __init__(self, striping: Striping, size: int, cells: Optional[Cells],
-                 trusted: bool = True) -> None:
+                 trusted: bool = True, parent_objects: int = 0) -> None:
         self.objects: Dict[int, Changes] = {}
         self.events = 0
         self.bytes = 0
@@ -59,6 +60,7 @@ class Window:
         self._size = size
         self._cells = cells
         self._trusted = trusted
+        self._parent_objects = parent_objects
 
     @property
     def full(self) -> bool:
@@ -93,6 +95,14 @@ class Window:
             return []
         return self._striping.runs(event.offset, event.length)
 
+    def showing_parent(self, snapshots: bool) -> List[int]:
+        """The objects in which the parent's content is to be before this is done to them.
+
+        `snapshots`: the image has some that show the parent.
+        """
+        return [number for number, changes in self.objects.items()
+                if number < self._parent_objects and (snapshots or not changes.emptied)]
+
     def exists(self, number: int) -> None:
         """The object is written to in a way that is not one of the steps."""
         self._changes(number).exists = True
@@ -123,6 +133,9 @@ class Window:
         return changes
 
     def _may_exist(self, number: int) -> bool:
+        """Whether the image may show something there, by an object or by the parent."""
+        if number < self._parent_objects:
+            return True
         if self._cells is None or not self._trusted or number >= len(self._cells):
             return True
         return self._cells[number] != ObjectState.NONEXISTENT
@@ -147,7 +160,9 @@ class Window:
             changes.steps.append(Step(extent.offset))
         else:
             changes.steps.clear()
-            changes.emptied, changes.exists = True, False
+            changes.emptied = True
+            # Of a clone an empty object stays: without it the parent would show.
+            changes.exists = extent.number < self._parent_objects
 
     # --- the object map -------------------------------------------------------------------------
 
