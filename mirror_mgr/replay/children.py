@@ -4,11 +4,14 @@ Format 1 lists clones in `rbd_children` of the clone's pool and needs a protecte
 format 2 lists them at the parent's header, whose snapshots count them.
 """
 
+import rbd
+
 from ..cluster.pool import Pool
 from ..errors import AlreadyExists, NotFound, NotReady, NotSupported
 from ..wire import cls_rbd
-from ..wire.constants import OpFeature, Protection
+from ..wire.constants import Feature, OpFeature, Protection
 from ..wire.header import CHILDREN, ImageHeader, ParentLink, header_oid
+from .journal.store import ImageJournal
 
 
 async def attach(pool: Pool, image_id: str, link: ParentLink, counted: bool) -> None:
@@ -51,11 +54,34 @@ async def release(pool: Pool, image_id: str, header: ImageHeader) -> None:
             parents = pool.connection.pool(link.pool_id, link.namespace)
             await parents.call(header_oid(link.image_id), cls_rbd.child_detach(
                 link.snap_id, pool.pool_id, pool.namespace, image_id))
+            await _drop_hidden(parents, link)
         else:
             await pool.call(CHILDREN, cls_rbd.remove_child(
                 link.pool_id, link.image_id, link.snap_id, image_id))
     except NotFound:
         pass
+
+
+async def _drop_hidden(parents: Pool, link: ParentLink) -> None:
+    """Have a snapshot go that was removed and stayed for its clones, if none is left.
+
+    That of a copy is left to who replays the image.
+    """
+    header = ImageHeader.from_omap(await parents.omap(header_oid(link.image_id)))
+    snapshot = header.snapshot(link.snap_id)
+    if (snapshot is None or not snapshot.is_hidden or snapshot.child_count
+            or header.features & Feature.NON_PRIMARY):
+        return
+    journal = (await ImageJournal(parents, link.image_id).header()
+               if header.features & Feature.JOURNALING else None)
+    if journal is None or journal.is_primary:
+        await parents.connection.run(_remove_snapshot, parents, link)
+
+
+def _remove_snapshot(parents: Pool, link: ParentLink) -> None:
+    """Blocking."""
+    with rbd.Image(parents.ioctx, image_id=link.image_id) as image:
+        image.remove_snap_by_id(link.snap_id)
 
 
 async def has_uncounted(pool: Pool, image_id: str, snap_id: int) -> bool:

@@ -1,17 +1,18 @@
 """The parent of a clone that is copied: where it is at this site, and what it shows."""
 
 import asyncio
-from typing import Optional, Union
+from typing import Optional, Tuple, Union
 
 import rbd
 
 from ..cluster.pool import Pool
 from ..errors import NotFound
 from ..wire import cls_rbd
-from ..wire.constants import NOSNAP, ImageMode, NamespaceType
+from ..wire.constants import NOSNAP, ImageMode
 from ..wire.header import DIRECTORY, MIRRORING, ImageHeader, ParentLink
 from ..wire.journal import PeerClientData, PeerState, decode_client_data
-from ..wire.snapshot import Snapshot, TrashNamespace, UserNamespace
+from ..wire.mirror import MirrorImage
+from ..wire.snapshot import Snapshot
 from .image import Image
 from .journal.store import ImageJournal
 from .scan import Broken, Waiting, mirror
@@ -53,20 +54,12 @@ def namesake(local: ImageHeader, snapshot: Snapshot) -> Optional[int]:
 
     On either side it may be out of sight, as it was removed and has clones.
     """
-    name = _visible_name(snapshot)
-    found = [s for s in local.snapshots if _visible_name(s) == name and s.size == snapshot.size]
+    found = [s for s in local.snapshots
+             if s.user_name is not None and (s.user_name, s.size) == (snapshot.user_name,
+                                                                      snapshot.size)]
     # Of several, those that were removed have another one in their place since.
     found.sort(key=lambda s: s.namespace != snapshot.namespace)
-    return found[0].id if name is not None and found else None
-
-
-def _visible_name(snapshot: Snapshot) -> Optional[str]:
-    if isinstance(snapshot.namespace, UserNamespace):
-        return snapshot.name
-    if (isinstance(snapshot.namespace, TrashNamespace)
-            and snapshot.namespace.original_type == NamespaceType.USER):
-        return snapshot.namespace.original_name
-    return None
+    return found[0].id if found else None
 
 
 async def _is_synced(theirs: ImageJournal, ours: ImageJournal) -> bool:
@@ -77,8 +70,8 @@ async def _is_synced(theirs: ImageJournal, ours: ImageJournal) -> bool:
     local, remote = await asyncio.gather(ours.header(), theirs.header())
     if local is not None and local.is_primary:
         return True
-    peers = [decode_client_data(client.data) for client in remote.clients.values()] \
-        if remote is not None else []
+    clients = remote.clients.values() if remote is not None else ()
+    peers = [decode_client_data(client.data) for client in clients]
     return any(isinstance(peer, PeerClientData) and peer.image_id == ours.image_id
                and peer.state == PeerState.REPLAYING for peer in peers)
 
@@ -98,35 +91,45 @@ async def find(pool: Pool, source: Pool, link: ParentLink,
     spec = "/".join(filter(None, (pool_name, link.namespace, name)))
     if remote is None or snapshot is None:
         return Waiting(f"waiting for parent {spec}: the primary site does not show it")
+    spec = f"{spec}@{snapshot.user_name or snapshot.name}"
     try:
         mirrored = cls_rbd.decode_mirror_image_get(await theirs.call(
             MIRRORING, cls_rbd.mirror_image_get(link.image_id)))
     except NotFound:
-        return Broken(f"waiting for parent {spec}@{snapshot.name}: it is not mirrored; "
+        return Broken(f"waiting for parent {spec}: it is not mirrored; "
                       "enable its mirroring, or flatten the clone at the primary site")
     here = pool.connection.pool_id(pool_name)
     if here is None:
-        return Broken(f"waiting for parent {spec}@{snapshot.name}: there is no pool {pool_name!r} "
+        return Broken(f"waiting for parent {spec}: there is no pool {pool_name!r} "
                       "here; create it and mirror it")
     ours = pool.connection.pool(here, link.namespace)
-    not_yet = Waiting(f"waiting for parent {spec}@{snapshot.name}: not copied here yet")
+    found = await _paired(original, remote, snapshot, mirrored, ours)
+    if found is not None:
+        return ParentLink(here, link.namespace, *found, overlap)
+    if snapshot.is_hidden:
+        return Broken(f"waiting for parent {spec}: it was removed at the primary site and is not "
+                      "here; flatten the clone there")
+    return Waiting(f"waiting for parent {spec}: not copied here yet")
+
+
+async def _paired(original: Image, remote: ImageHeader, snapshot: Snapshot, mirrored: MirrorImage,
+                  ours: Pool) -> Optional[Tuple[str, int]]:
+    """The ids of the image and of the snapshot here that stand for those of the parent there."""
     try:
         local_id = cls_rbd.decode_mirror_image_get_image_id(await ours.call(
             MIRRORING, cls_rbd.mirror_image_get_image_id(mirrored.global_id)))
     except NotFound:
-        return not_yet
+        return None
     local = await Image(ours, local_id).header()
     if local is None:
-        return not_yet
+        return None
     if mirrored.mode == ImageMode.SNAPSHOT:
-        snap_id = counterpart(local, remote, link.snap_id)
-    elif await _is_synced(ImageJournal(theirs, link.image_id), ImageJournal(ours, local_id)):
+        snap_id = counterpart(local, remote, snapshot.id)
+    elif await _is_synced(ImageJournal(original.pool, original.id), ImageJournal(ours, local_id)):
         snap_id = namesake(local, snapshot)
     else:
         snap_id = None
-    if snap_id is None:
-        return not_yet
-    return ParentLink(here, link.namespace, local_id, snap_id, overlap)
+    return None if snap_id is None else (local_id, snap_id)
 
 
 async def _name(image: Image) -> str:

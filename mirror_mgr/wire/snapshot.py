@@ -141,6 +141,19 @@ class Snapshot:
     child_count: int = 0
     parent_overlap: Optional[int] = None
 
+    @property
+    def is_hidden(self) -> bool:
+        """Whether a user removed it while it had clones (format 2), which keep it."""
+        return (isinstance(self.namespace, TrashNamespace)
+                and self.namespace.original_type == NamespaceType.USER)
+
+    @property
+    def user_name(self) -> Optional[str]:
+        """The name that a user gave it; None for one that no user made."""
+        if isinstance(self.namespace, TrashNamespace) and self.is_hidden:
+            return self.namespace.original_name
+        return self.name if isinstance(self.namespace, UserNamespace) else None
+
     @classmethod
     def decode(cls, data: bytes) -> "Snapshot":
         """Given a ``snapshot_<id>`` value of a header's omap, return the snapshot.

@@ -24,6 +24,7 @@ from ..wire.journal import (
     PeerState,
     Tag,
 )
+from ..wire.snapshot import Snapshot
 from . import status
 from .image import ImageReplayer
 
@@ -194,6 +195,8 @@ class JournalImageReplayer(ImageReplayer):
         hold = Hold(self._local, self._copy.id, header)
         await hold.acquire(self._means().dead)
         try:
+            for snapshot in await self._dispensable(header):
+                await self._copy.remove_snapshot(header, snapshot)
             if peer.state == PeerState.SYNCING:
                 remote = await self._sync_first(peer, last, hold)
             self._tell(status.starting())
@@ -201,6 +204,14 @@ class JournalImageReplayer(ImageReplayer):
         finally:
             await hold.release()
         return True
+
+    async def _dispensable(self, header: ImageHeader) -> List[Snapshot]:
+        """Snapshots of the copy that only clones kept, and that have none left at either site."""
+        hidden = [s for s in header.snapshots if s.is_hidden and not s.child_count]
+        if not hidden:
+            return []
+        kept = {s.namespace for s in (await self._source_header()).snapshots}
+        return [s for s in hidden if s.namespace not in kept]
 
     def _belongs(self, peer: PeerClientData, last: Tag, remote: JournalHeader) -> bool:
         assert self._copy is not None
@@ -261,19 +272,25 @@ class JournalImageReplayer(ImageReplayer):
             raise NotReady(self._stop)
 
     async def _look_at_own_journal(self) -> None:
-        """Find out when the copy is promoted by force, or is to be made anew."""
+        """Find out when the copy is promoted by force, or something is to be done to it first."""
         while True:
             self._local_news.clear()
             try:
-                header = await self._own_journal().header()
+                self._stop = self._stop or await self._reason_to_stop()
             except MirrorError as error:
                 log.info("image %s: %s", self.name, error)
-                header = None
-            if header is not None and header.is_primary:
-                self._stop = "force promoted"
-            elif header is not None and header.image.resync_requested:
-                self._stop = "resync requested"
             await heard(self._local_news, _LOOK_SECONDS)
+
+    async def _reason_to_stop(self) -> Optional[str]:
+        assert self._copy is not None
+        journal, header = await asyncio.gather(self._own_journal().header(), self._copy.header())
+        if journal is not None and journal.is_primary:
+            return "force promoted"
+        if journal is not None and journal.image.resync_requested:
+            return "resync requested"
+        if header is not None and await self._dispensable(header):
+            return "snapshots that clones have kept are removed first"
+        return None
 
     # --- status ---------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ The source is written as librbd writes a clone: the first write to an object tha
 
 import asyncio
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -12,13 +13,13 @@ from mirror_mgr.replay.budget import Budget
 from mirror_mgr.replay.copyup import CopyUp, Stripe, existing, fill_all, stripes
 from mirror_mgr.replay.maps import with_copied_up
 from mirror_mgr.replay.objects import ObjectCopier, Source
-from mirror_mgr.replay.parent import counterpart, needed_overlap
+from mirror_mgr.replay.parent import counterpart, namesake, needed_overlap
 from mirror_mgr.wire.constants import Feature
-from mirror_mgr.wire.header import ImageHeader
+from mirror_mgr.wire.header import ImageHeader, ParentLink
 from mirror_mgr.wire.object_map import ObjectMap
 from mirror_mgr.wire.snapshot import MirrorNamespace, Snapshot
 from tests.replay.fake_rados import Killed
-from tests.replay.headers import copied, demoted, image, replica, user
+from tests.replay.headers import copied, demoted, image, replica, trashed, user
 from tests.replay.replicas import OBJECTS, SIZE, Primary, Replication, Secondary
 
 SEEDS = range(12)
@@ -225,6 +226,19 @@ def test_the_counterpart_where_this_side_was_primary():
     assert counterpart(replica(user(3), demoted(9)), remote, 30) == 3
 
 
+def test_journals_pair_snapshots_by_name():
+    assert namesake(image(user(8), user(9, "t")), user(3, "t")) == 9
+    assert namesake(image(user(8)), user(3, "t")) is None
+    assert namesake(image(copied(9, of=4)), user(3, "s")) is None
+
+
+def test_a_snapshot_that_clones_keep_still_has_its_name():
+    assert namesake(image(trashed(8)), user(3)) == 8
+    assert namesake(image(user(8)), trashed(3)) == 8
+    assert namesake(image(trashed(8), user(9)), user(3)) == 9
+    assert namesake(image(trashed(8), user(9)), trashed(3)) == 8
+
+
 def overlapping(snap_id, overlap, mirrored=False):
     namespace = copied(snap_id, of=1).namespace if mirrored else user(snap_id).namespace
     assert isinstance(namespace, MirrorNamespace) is mirrored
@@ -238,3 +252,11 @@ def test_a_new_copy_shows_as_much_of_the_parent_as_any_of_its_snapshots(overlaps
     last = overlapping(10, end, mirrored=True)
     later = overlapping(11, 100)
     assert needed_overlap(image(*users, last, later), last) == needed
+
+
+@pytest.mark.parametrize("overlaps, head, needed", [
+    ((), 7, 7), ((9, 8), 7, 9), ((9,), None, 9), ((None,), None, None)])
+def test_a_new_copy_shows_what_image_and_snapshots_show(overlaps, head, needed):
+    users = [overlapping(n, overlap) for n, overlap in enumerate(overlaps, 1)]
+    clone = replace(image(*users), parent=ParentLink(1, "", "id", 4, head))
+    assert needed_overlap(clone) == needed

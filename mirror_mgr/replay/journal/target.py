@@ -182,6 +182,7 @@ class Target:
         if (cells is None or number >= len(cells)
                 or cells[number] != ObjectState.NONEXISTENT):
             return
+        # librbd says EXISTS when it flattens, and finds fault with that in its own check.
         fast_diff = bool(self.header.features & Feature.FAST_DIFF)
         state = ObjectState.EXISTS_CLEAN if is_old and fast_diff else ObjectState.EXISTS
         await self._change_map(self._changed({number: int(state)}))

@@ -108,6 +108,88 @@ def change(cells: bytearray, done: Window) -> None:
             cells[number] = state
 
 
+# --- clones -----------------------------------------------------------------------------------
+
+OVERLAP = 60  # the parent shows in objects 0 to 3
+
+
+def clone_window(cells: Optional[bytes]) -> Window:
+    return Window(striping(), SIZE, cells, parent_objects=4)
+
+
+def copy_up(objects: Dict[int, bytearray], parent: bytes, target: Window, snapshots: bool) -> None:
+    """What the OSDs make of the copy-up before a window."""
+    for number in target.showing_parent(snapshots):
+        objects.setdefault(number, bytearray(parent[16 * number:16 * number + 16]))
+
+
+def shown(objects: Dict[int, bytearray], parent: bytes) -> bytes:
+    """What an image shows of itself, and of its parent."""
+    return b"".join((objects[n] if n in objects else parent[16 * n:16 * n + 16]).ljust(16, b"\0")
+                    for n in range(7))[:SIZE]
+
+
+@pytest.mark.parametrize("mapped", [True, False])
+@pytest.mark.parametrize("snapshots", [True, False])
+def test_a_clone_shows_what_its_events_give_one_by_one(mapped: bool, snapshots: bool) -> None:
+    rng = random.Random()
+    for _ in range(200):
+        parent = rng.randbytes(OVERLAP)
+        expected, objects = bytearray(parent.ljust(SIZE, b"\0")), {}
+        cells = bytearray(7) if mapped else None
+        for _ in range(3):
+            some = events(rng, rng.randrange(1, 8))
+            whole = clone_window(None if cells is None else bytes(cells))
+            for event in some:
+                add(whole, event)
+                play(expected, event)
+            copy_up(objects, parent, whole, snapshots)
+            apply(objects, whole)
+            if cells is not None:
+                change(cells, whole)
+                assert all(cells[number] for number in objects)
+        assert shown(objects, parent) == expected
+
+
+def play(image: bytearray, event: object) -> None:
+    """The event, on the bytes of an image."""
+    if isinstance(event, Discard):
+        one = window()
+        one.discard(event)
+        for number, changes in one.objects.items():
+            steps = changes.steps or [(0, None, None)]
+            for offset, _, length in steps:
+                start = 16 * number + offset
+                end = min(SIZE, start + length if length is not None else 16 * (number + 1))
+                image[start:end] = bytes(end - start)
+    elif isinstance(event, (Write, WriteSame)):
+        data = event.data if isinstance(event, Write) else event.pattern * 3
+        data = data[:SIZE - event.offset]
+        image[event.offset:event.offset + len(data)] = data
+
+
+def test_of_a_clone_an_empty_object_stays() -> None:
+    some = clone_window(bytes(7))
+    some.write(Write(0, b"before"))
+    some.discard(Discard(0, 80))
+    assert [(n, c.emptied, c.exists) for n, c in some.objects.items()] == [
+        (n, True, True) for n in range(4)]
+    assert some.states_before() == {n: EXISTS for n in range(4)}
+    assert some.states_after() == {}
+    assert some.showing_parent(snapshots=False) == []
+    assert some.showing_parent(snapshots=True) == [0, 1, 2, 3]
+
+
+def test_what_is_written_to_in_part_shows_the_rest_of_the_parent() -> None:
+    some = clone_window(bytes(7))
+    some.write(Write(30, b"1234"))
+    some.discard(Discard(50, 4))
+    some.write(Write(70, b"1"))
+    assert some.showing_parent(snapshots=False) == [1, 2, 3]
+
+
+# --- discards, one by one -----------------------------------------------------------------------
+
 @pytest.mark.parametrize("event, expected", [
     (Discard(0, 16), [(0, "removed")]),
     (Discard(4, 12), [(0, (4, None, None))]),
