@@ -162,8 +162,7 @@ def _plan_copy(global_id: str, local: ImageHeader, remote: ImageHeader, link: Li
     start = _start(base, remote, link)
     if isinstance(start, (Broken, Stopped)):
         return Plan(start)
-    unlink = tuple(s for s in remote.mirror_snapshots if s.id < start and mirror(s).is_primary
-                   and link.peer_uuid in mirror(s).peer_uuids)
+    unlink = superseded(remote, start, link)
     drop = [s for s in local.mirror_snapshots if base is not None and s.id < base.id
             and mirror(s).is_non_primary and not mirror(s).peer_uuids]
     drop = sorted(drop + _unneeded(local), key=lambda snapshot: snapshot.id)
@@ -180,6 +179,15 @@ def _plan_copy(global_id: str, local: ImageHeader, remote: ImageHeader, link: Li
         dirty=(any(s is not resume for s in unfinished)
                or resume is not None and _lost_snapshots(resume, remote, start))),
         tuple(drop), unlink)
+
+
+def superseded(remote: ImageHeader, snap_id: int, link: Link) -> Tuple[Snapshot, ...]:
+    """The remote mirror snapshots that still wait for us though we hold the later one `snap_id`.
+
+    Also those of a demotion that was copied there, before the image was promoted there.
+    """
+    return tuple(s for s in remote.mirror_snapshots
+                 if s.id < snap_id and link.peer_uuid in mirror(s).peer_uuids)
 
 
 def _unneeded(local: ImageHeader) -> List[Snapshot]:

@@ -360,11 +360,8 @@ class ImageReplayer:
             self._created = True
 
     async def _unlink_older(self, remote: ImageHeader, action: scan.Sync) -> None:
-        for snapshot in remote.mirror_snapshots:
-            namespace = scan.mirror(snapshot)
-            if (snapshot.id < action.end.id and namespace.is_primary
-                    and self._link.peer_uuid in namespace.peer_uuids):
-                await self._unlink(remote, snapshot)
+        for snapshot in scan.superseded(remote, action.end.id, self._link):
+            await self._unlink(remote, snapshot)
 
     # --- the watch on the primary's header ------------------------------------------------------
 

@@ -391,6 +391,13 @@ class TestFailover:
                           primary(8), primary(9))
         assert action(local, remote) == Sync(8, primary(9), copied(6, of=8))
 
+    def test_once_it_is_back_the_other_site_need_not_keep_its_copy_of_the_demotion(self):
+        kept = copied(7, of=5, primary_uuid=LINK.local_uuid, demoted=True, peers=US)
+        remote = writable(kept, primary(8))
+        assert plan(replica(demoted(5, peers=THEM)), remote).unlink_remote == ()
+        local = replica(demoted(5, peers=THEM), copied(6, of=8))
+        assert plan(local, remote) == Plan(Idle(), (), (kept,))
+
     def test_interrupted_on_the_way_back(self):
         attempt = copying(6, of=8, done=3)
         remote = writable(copied(7, of=5, primary_uuid=LINK.local_uuid, demoted=True), primary(8))
