@@ -11,6 +11,9 @@ import rbd
 from qa.images import opened
 from qa.sites import Site
 
+# They make snapshots for copies, and change what is compared here.
+pytestmark = pytest.mark.usefixtures("no_workers")
+
 NOBODY = "00000000-0000-0000-0000-000000000000"
 
 # Words of ours, and those of rbd where they are others; all against site-a.

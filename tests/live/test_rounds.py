@@ -65,5 +65,5 @@ def test_copies_equal_their_sources_through_rounds_failover_and_failback(
                 one.wait_current()
                 for _ in range(2):
                     one.round()
-                print(f"{one.spec} promoted in {fail_over(one):.1f} s")
+                print(f"{one.spec} promoted in {fail_over(one, followed=True):.1f} s")
                 one.close()

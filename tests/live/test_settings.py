@@ -4,6 +4,7 @@ import random
 from typing import Iterator, List, Set
 
 import pytest
+import rbd
 
 from qa.rounds import LAYOUTS, Rounds
 from qa.sites import Site
@@ -46,13 +47,18 @@ def switch_features(rounds: Rounds, site_a: Site, site_b: Site, pool: str) -> No
     for verb, names in steps:
         site_a.rbd("feature", verb, rounds.spec, *names)
         rounds.round()
-        assert features(rounds, site_b) == features(rounds, site_a)
-        # The image, its user snapshots and its newest mirror snapshot have one each, or none has.
-        with rounds.image(site_b) as image:
-            count = 1 + len(list(image.list_snaps()))
-        wanted = count if "object-map" in features(rounds, site_b) else 0
-        wait_for(lambda wanted=wanted: len(maps(site_b, pool)) == wanted, 20,
-                 lambda: str(maps(site_b, pool)))
+        # While librbd removes a mirror snapshot at the primary, the image has `operations` there.
+        wait_for(lambda: features(rounds, site_b) == features(rounds, site_a), 60, rounds.describe)
+        wait_for(lambda: has_its_maps(rounds, site_b, pool), 60,
+                 lambda: f"{maps(site_b, pool)}\n{rounds.describe()}")
+
+
+def has_its_maps(rounds: Rounds, site: Site, pool: str) -> bool:
+    """Whether the image and each of its snapshots have an object map, or none has."""
+    with rounds.image(site) as image:
+        count = 1 + len(list(image.list_snaps()))
+        wanted = count if image.features() & rbd.RBD_FEATURE_OBJECT_MAP else 0
+    return len(maps(site, pool)) == wanted
 
 
 def set_and_remove_metadata_and_limit(rounds: Rounds, site_a: Site, site_b: Site) -> None:
