@@ -184,8 +184,11 @@ def _plan_copy(global_id: str, local: ImageHeader, remote: ImageHeader, link: Li
 def superseded(remote: ImageHeader, snap_id: int, link: Link) -> Tuple[Snapshot, ...]:
     """The remote mirror snapshots that still wait for us though we hold the later one `snap_id`.
 
-    Also those of a demotion that was copied there, before the image was promoted there.
+    Also the copy of a demotion that the remote image was promoted from.  None of an image that is
+    demoted: it can't be written, and once nobody waits for a snapshot, nobody removes it any more.
     """
+    if remote.features & Feature.NON_PRIMARY:
+        return ()
     return tuple(s for s in remote.mirror_snapshots
                  if s.id < snap_id and link.peer_uuid in mirror(s).peer_uuids)
 

@@ -16,21 +16,17 @@ from .scan import mirror
 
 async def unlink(source: Image, header: ImageHeader, snapshot: Snapshot, peer_uuid: str,
                  watch: Optional[Watch]) -> None:
-    """Take our peer off a mirror snapshot of the primary; remove it when we were the last.
+    """Take our peer off a superseded mirror snapshot of the primary; remove it if we are the last.
 
-    `watch` is ours on the image's header.  A demoted image can't be written: there the snapshot
-    stays, as with the daemon.
+    `watch` is ours on the image's header.  Where the image was demoted meanwhile, the snapshot
+    stays as it is.
     """
-    last = mirror(snapshot).peer_uuids == {peer_uuid}
-    newest = header.mirror_snapshots[-1].id == snapshot.id
-    if last and not newest and not header.features & Feature.NON_PRIMARY:
+    if mirror(snapshot).peer_uuids == {peer_uuid}:
         try:
             await _remove(source, header, snapshot, watch)
-            return
-        except NotFound:
-            return
-        except ReadOnly:
+        except (NotFound, ReadOnly):
             pass
+        return
     try:
         await source.pool.call(source.header_oid, cls_rbd.mirror_image_snapshot_unlink_peer(
             snapshot.id, peer_uuid))

@@ -319,6 +319,13 @@ class TestWhatIsDroppedAndUnlinked:
         assert plan(replica(copied(8, of=5)), remote).unlink_remote == (
             primary(2, peers=THEM | {LINK.peer_uuid}),)
 
+    def test_of_a_demoted_image_nothing_is_unlinked_that_could_not_be_removed(self):
+        """Nor of one that is just being promoted: its snapshot comes before it is writable."""
+        local = replica(copied(8, of=5))
+        assert plan(local, replica(primary(3), demoted(5))).unlink_remote == ()
+        assert plan(local, replica(primary(3), primary(5))).unlink_remote == ()
+        assert plan(local, writable(primary(3), primary(5))).unlink_remote == (primary(3),)
+
     @pytest.mark.parametrize("local, remote", [
         (writable(copied(5, of=1), copied(8, of=3)), writable(primary(1), primary(3))),
         (replica(copied(5, of=1), orphan(8)), writable(primary(1), primary(3))),
