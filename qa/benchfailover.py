@@ -80,4 +80,5 @@ def _wait_states(site: Site, pool: str, states: Dict[str, int]) -> None:
     def reached() -> bool:
         return bool(site.rbd_json("mirror", "pool", "status", pool)["summary"]["states"] == states)
 
-    wait_for(reached, SECONDS, lambda: site.rbd("mirror", "pool", "status", pool), 0.05)
+    wait_for(reached, lambda: site.rbd("mirror", "pool", "status", pool), SECONDS,
+             interval=0.05)

@@ -290,7 +290,7 @@ class Turn:
             peers = self.site_a.rbd_json("mirror", "pool", "info", self.pool)["peers"]
             return any(peer["mirror_uuid"] for peer in peers)
 
-        wait_for(known, SYNC_SECONDS)
+        wait_for(known, seconds=SYNC_SECONDS)
 
     def _snapshot(self, name: str) -> int:
         with rbd.Image(self.a.ioctx, name) as image:
@@ -339,7 +339,7 @@ class Turn:
         )
 
     def _until(self, predicate: Any) -> None:
-        wait_for(predicate, SYNC_SECONDS, interval=POLL_SECONDS)
+        wait_for(predicate, seconds=SYNC_SECONDS, interval=POLL_SECONDS)
 
     @contextmanager
     def _phase(self, name: str) -> Iterator[Numbers]:
@@ -398,7 +398,7 @@ def remove_pool(sites: Sequence[Site], name: str) -> None:
         return not any(dump["osd"]["numpg_removing"] for dump in dumps)
 
     time.sleep(2.0)
-    wait_for(done, SYNC_SECONDS)
+    wait_for(done, seconds=SYNC_SECONDS)
 
 
 def run(lab: Lab, sizes: Sizes, repeat: int) -> Dict[str, Any]:
@@ -432,7 +432,7 @@ def enable_module(lab: Lab) -> None:
         site.ceph("config", "set", "mgr", "mgr/mirror_mgr/workers", "0", "--force")
         site.ceph("mgr", "module", "enable", "mirror_mgr", "--force")
     for site in lab.sites.values():
-        wait_for(partial(knows_commands, site), SYNC_SECONDS)
+        wait_for(partial(knows_commands, site), seconds=SYNC_SECONDS)
 
 
 def knows_commands(site: Site) -> bool:

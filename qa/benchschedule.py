@@ -58,7 +58,8 @@ def _minute(lab: Lab, pool: str, words: List[str], images: int) -> Dict[str, flo
     try:
         _fill(ioctx, images)
         _run(site, [*words, "add", "1m", "--pool", pool])
-        wait_for(lambda: _status(site, words, pool).count(f"{pool}/image") == images, SECONDS)
+        wait_for(lambda: _status(site, words, pool).count(f"{pool}/image") == images,
+                 seconds=SECONDS)
         return _watch(ioctx, images)
     finally:
         _run(site, [*words, "remove", "--pool", pool])
@@ -70,7 +71,7 @@ def _watch(ioctx: Ioctx, images: int) -> Dict[str, float]:
     minute = (int(time.time()) // MINUTE + 1) * MINUTE
     if minute - time.time() < 10:
         minute += MINUTE  # for those that have just become known
-    wait_for(lambda: time.time() > minute, SECONDS)
+    wait_for(lambda: time.time() > minute, seconds=SECONDS)
     ids = [entry["id"] for entry in rbd.RBD().list2(ioctx)]
     missing, seconds = set(ids), []
 
@@ -82,7 +83,7 @@ def _watch(ioctx: Ioctx, images: int) -> Dict[str, float]:
                 seconds.append(min(times))
         return not missing
 
-    wait_for(all_taken, SECONDS, interval=1.0)
+    wait_for(all_taken, seconds=SECONDS, interval=1.0)
     seconds.sort()
     return {"first": seconds[0], "median": seconds[images // 2], "last": seconds[-1]}
 

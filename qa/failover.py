@@ -21,7 +21,7 @@ def fail_over(rounds: Rounds, followed: bool = False) -> float:
     when that needs force or takes long, or when the two sides differ then.
     """
     rounds.primary.rbd("mirror", "image", "demote", rounds.spec)
-    wait_for(lambda: _has_last(rounds), 60, rounds.describe)
+    wait_for(lambda: _has_last(rounds), rounds.describe)
     rounds.compare()
     expected = rounds.digests_at_copy()
     foreign = _snapshots_with_maps_of_librbd(rounds)
@@ -32,7 +32,7 @@ def fail_over(rounds: Rounds, followed: bool = False) -> float:
     assert rounds.digests_at_copy() == expected, rounds.describe()
     if followed:
         # It has snapshots removed, which changes maps that the check may have read.
-        wait_for(lambda: _has_one_mirror_snapshot(rounds), 60, rounds.describe)
+        wait_for(lambda: _has_one_mirror_snapshot(rounds), rounds.describe)
     check_object_maps(rounds, rounds.copy, foreign)
     return seconds
 

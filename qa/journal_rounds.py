@@ -58,9 +58,9 @@ class JournalRounds(Rounds):
         fronts = {client_id: client.front for client_id, client in header.clients.items()}
         return Positions(fronts.pop("", None), next(iter(fronts.values()), None))
 
-    def wait_current(self, seconds: float = 60.0) -> None:
+    def wait_current(self) -> None:
         """Wait until the copy has all that is in the journal; the image must be closed."""
-        wait_for(self._is_current, seconds, self.describe, 0.1)
+        wait_for(self._is_current, self.describe, interval=0.1)
 
     def compare(self, maps: bool = True) -> None:
         """Raise AssertionError unless both sites show the same image and snapshots.
@@ -73,10 +73,10 @@ class JournalRounds(Rounds):
         theirs, ours = found[self.primary], found[self.copy]
         assert ours == theirs, f"{self.spec} differs\n{self.describe()}\n{theirs}\n{ours}"
 
-    def round(self, seconds: float = 60.0) -> None:
+    def round(self) -> None:
         """Change, wait until it came over, compare everything."""
         self.change()
-        self.wait_current(seconds)
+        self.wait_current()
         self.compare()
 
     def describe(self) -> str:
@@ -173,7 +173,7 @@ def fail_over(rounds: JournalRounds, maps: bool = True) -> None:
     def promoted() -> bool:
         return rounds.copy.run("rbd", "mirror", "image", "promote", rounds.spec).returncode == 0
 
-    wait_for(promoted, 60, rounds.describe, 0.5)
+    wait_for(promoted, rounds.describe, interval=0.5)
     rounds.compare(maps)
 
 

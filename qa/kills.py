@@ -119,13 +119,13 @@ class Kills:
 
     def _kill_at(self, point: Point, image: SmallImage) -> bool:
         worker = self._workers.crashing(f"--{point.when}", str(point.write))
-        wait_for(lambda: not worker.alive or self._is_done(image), 60, image.describe, 0.5)
+        wait_for(lambda: not worker.alive or self._is_done(image), image.describe, interval=0.5)
         died = not worker.alive
         if died:
             self._workers.bury()
             worker = self._workers.start()
-            wait_for(lambda: self._is_done(image), 60, lambda: "\n".join(
-                [image.describe(), *self._leftovers(), *worker.log]), 0.5)
+            wait_for(lambda: self._is_done(image), lambda: "\n".join(
+                [image.describe(), *self._leftovers(), *worker.log]), interval=0.5)
         self._workers.stop()
         image.compare()
         return died

@@ -11,6 +11,8 @@ MEMBER_VARIABLE = "MIRROR_MGR_LAB_MEMBER"
 
 DAEMONS = ("ceph-mon", "ceph-mgr", "ceph-osd", "rbd-mirror")
 WORKER = "mirror_mgr.worker"
+# A process that is killed may have to wait for the disk first.
+KILLED_SECONDS = 60.0
 
 
 def member_environment(lab: Path) -> Dict[str, str]:
@@ -61,10 +63,10 @@ def members(lab: Path) -> List[int]:
     return [pid for pid in pids if belongs_to(pid, lab)]
 
 
-def end(pids: Iterable[int], seconds: float = 10.0) -> None:
+def end(pids: Iterable[int], seconds: float = 30.0) -> None:
     """Ask the processes to end and kill those that have not within `seconds`."""
     rest = list(pids)
-    for number, patience in ((signal.SIGTERM, seconds), (signal.SIGKILL, 10.0)):
+    for number, patience in ((signal.SIGTERM, seconds), (signal.SIGKILL, KILLED_SECONDS)):
         for pid in rest:
             _signal(pid, number)
         rest = wait_gone(rest, patience)
@@ -75,7 +77,7 @@ def end(pids: Iterable[int], seconds: float = 10.0) -> None:
 def kill(pid: int) -> None:
     """Kill the process outright and wait until it is gone."""
     _signal(pid, signal.SIGKILL)
-    if wait_gone([pid], 10.0):
+    if wait_gone([pid], KILLED_SECONDS):
         raise RuntimeError(f"process {pid} survives SIGKILL")
 
 

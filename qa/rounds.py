@@ -147,22 +147,22 @@ class Rounds:
         with self.image(self.primary) as image:
             return int(image.mirror_image_create_snapshot())
 
-    def round(self, seconds: float = 60.0) -> None:
+    def round(self) -> None:
         """Change, make a mirror snapshot, wait until it is copied, compare everything."""
         self.change()
-        self.wait_copied(self.snapshot(), seconds)
+        self.wait_copied(self.snapshot())
         self.compare()
 
-    def wait_copied(self, snap_id: int, seconds: float = 60.0) -> None:
+    def wait_copied(self, snap_id: int) -> None:
         """Wait until the copy holds this mirror snapshot whole."""
-        wait_for(lambda: snap_id in self.copied(), seconds, self.describe)
+        wait_for(lambda: snap_id in self.copied(), self.describe)
 
-    def wait_current(self, seconds: float = 60.0) -> None:
+    def wait_current(self) -> None:
         """Wait until the copy holds the primary's newest mirror snapshot.
 
         A new copy may need one that carries its site as peer; the worker has it made.
         """
-        wait_for(lambda: self.newest_primary_snapshot() in self.copied(), seconds, self.describe)
+        wait_for(lambda: self.newest_primary_snapshot() in self.copied(), self.describe)
 
     def newest_primary_snapshot(self) -> int:
         with self.image(self.primary) as image:

@@ -22,9 +22,9 @@ from qa.waiting import wait_for
 REPOSITORY = Path(__file__).resolve().parent.parent
 STOCK_MODULES = Path("/usr/share/ceph/mgr")
 PORTS_PER_SITE = 100
-COMMAND_SECONDS = 120
+COMMAND_SECONDS = 180
 # So long may a worker take to notice that its manager is gone.
-WORKER_SECONDS = 5.0
+WORKER_SECONDS = 30.0
 # Unix sockets have 107 bytes for their path; the longest below the lab is a daemon's own.
 LONGEST_DIRECTORY = 60
 

@@ -3,11 +3,14 @@
 import time
 from typing import Any, Callable, Optional
 
+# Seconds: several times what anything takes here on a busy machine.
+PATIENCE = 180.0
+
 
 def wait_for(
     predicate: Callable[[], Any],
-    seconds: float = 60.0,
     describe: Optional[Callable[[], str]] = None,
+    seconds: float = PATIENCE,
     interval: float = 0.2,
 ) -> Any:
     """Call `predicate` until it returns something true, and return that.

@@ -140,7 +140,7 @@ class Workers:
     def wait_connected(self) -> None:
         worker = self.current
         assert worker is not None
-        wait_for(lambda: worker.addresses, 20, lambda: "\n".join(worker.log))
+        wait_for(lambda: worker.addresses, lambda: "\n".join(worker.log))
 
     def __enter__(self) -> "Workers":
         return self

@@ -39,4 +39,4 @@ def _wait_copied(stage: Stage, images: int) -> None:
         status = stage.site_b.ceph_json("rbd-mirror", "pool", "status", stage.pool)
         return bool(status["summary"]["states"] == {"replaying": images})
 
-    wait_for(copied, 600, lambda: stage.site_b.ceph("rbd-mirror", "pool", "status", stage.pool))
+    wait_for(copied, lambda: stage.site_b.ceph("rbd-mirror", "pool", "status", stage.pool), 600)

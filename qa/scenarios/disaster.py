@@ -36,7 +36,7 @@ def play(stage: Stage, images: int = 3) -> None:
         stage.snapshot(stage.site_b, name)
     stage.command(stage.site_a, "pool", "demote", stage.pool)
     wait_for(lambda: all("split-brain" in str(stage.status(stage.site_a, name)) for name in names),
-             120, lambda: stage.site_a.ceph("rbd-mirror", "pool", "status", stage.pool, "--detail"))
+             lambda: stage.site_a.ceph("rbd-mirror", "pool", "status", stage.pool, "--detail"))
     assert before == {name: stage.digest(stage.site_a, name) for name in names}
     stage.say("the site that is back is told of the split-brain, and nothing was overwritten")
     for name in names:

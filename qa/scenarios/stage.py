@@ -9,8 +9,6 @@ from qa.images import checksum, opened
 from qa.sites import Lab, Site
 from qa.waiting import wait_for
 
-SECONDS = 120.0
-
 
 class Stage:
     """`pool` is mirrored both ways; all that is random comes from `rng`; `say` gets each line."""
@@ -64,7 +62,7 @@ class Stage:
 
     def wait(self, predicate: Callable[[], bool], name: str) -> None:
         """Wait for it; what both sites say of the image is shown when it does not come true."""
-        wait_for(predicate, SECONDS, lambda: "\n".join(
+        wait_for(predicate, lambda: "\n".join(
             site.rbd(*words, self.spec(name), check=False)
             for site in (self.site_a, self.site_b)
             for words in (("mirror", "image", "status"), ("snap", "ls", "--all"))))
@@ -79,7 +77,7 @@ class Stage:
     def fail_over(self, old: Site, new: Site) -> None:
         """Demote the pool here and promote it there as soon as that needs no force."""
         self.command(old, "pool", "demote", self.pool)
-        wait_for(lambda: self.try_command(new, "pool", "promote", self.pool), SECONDS,
+        wait_for(lambda: self.try_command(new, "pool", "promote", self.pool),
                  lambda: new.ceph("rbd-mirror", "pool", "status", self.pool, "--detail"))
 
     def is_primary(self, site: Site, name: str) -> bool:

@@ -47,7 +47,7 @@ def ask(site_b: Site, tmp_path: Path, image: str) -> Iterator[Ask]:
         except Exception:
             return False
 
-    wait_for(replayed, 60, lambda: site_b.rbd("mirror", "image", "status", image, check=False))
+    wait_for(replayed, lambda: site_b.rbd("mirror", "image", "status", image, check=False))
     yield ask
     site_b.stop_rbd_mirror(ID)
     assert not list((site_b.directory / "run").glob(f"{NAME}.*"))
@@ -84,7 +84,7 @@ def stop_start_and_flush(site_a: Site, site_b: Site, pool: str, image: str, ask:
     ask("rbd", "mirror", "stop", image)
     assert ask("rbd", "mirror", "status", image)["state"] == "Stopped"
     wait_for(lambda: site_b.rbd_json("mirror", "image", "status", image)["description"]
-             == "stopped", 20)
+             == "stopped")
     site_a.ceph("rbd-mirror", "image", "snapshot", image)
     ask("rbd", "mirror", "flush", image)
     assert copied(site_b, image) == before

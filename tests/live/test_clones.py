@@ -44,14 +44,14 @@ class Mirrored:
         with opened(self.primary, self.pool, self.name, None, False, self.namespace) as image:
             image.write(os.urandom(length), offset)
 
-    def sync(self, seconds: float = 60.0) -> None:
+    def sync(self) -> None:
         """Make a mirror snapshot, wait for its copy, compare all."""
         self.primary.rbd("mirror", "image", "snapshot", self.spec)
-        self.wait_current(seconds)
+        self.wait_current()
         self.compare()
 
-    def wait_current(self, seconds: float = 60.0) -> None:
-        wait_for(self._is_current, seconds, self.describe)
+    def wait_current(self) -> None:
+        wait_for(self._is_current, self.describe)
 
     def _is_current(self) -> bool:
         try:
@@ -126,7 +126,7 @@ def test_a_clone_waits_for_its_parent_in_a_namespace_of_another_pool(
     clone = parent.clone(f"{pool}/clone", 2)
     clone.enable()
     reason = f"waiting for parent {other_pool}/ns/parent@base"
-    wait_for(lambda: reason in clone.status(), 60, clone.status)
+    wait_for(lambda: reason in clone.status(), clone.status)
     assert clone.name not in site_b.rbd_json("ls", pool)
 
     token = site_a.ceph("rbd-mirror", "pool", "peer", "bootstrap", "create", other_pool)
@@ -159,7 +159,7 @@ def test_flattened_by_and_by(site_a: Site, site_b: Site, pool: str, parent: Mirr
     clone.sync()
     assert clone.parent(site_b) == {}
     parent.sync()
-    wait_for(lambda: parent.snapshots(site_b) == [], 60, parent.describe)
+    wait_for(lambda: parent.snapshots(site_b) == [], parent.describe)
 
 
 def test_a_parent_s_snapshot_stays_while_a_copy_needs_it(
@@ -193,7 +193,7 @@ def test_a_parent_is_copied_anew_beneath_its_clone(
     clone.wait_current()
     site_b.rbd("mirror", "image", "resync", parent.spec)
     known = clone.parent(site_b)
-    wait_for(lambda: site_b.rbd_json("trash", "ls", "--all", pool), 60, parent.describe)
+    wait_for(lambda: site_b.rbd_json("trash", "ls", "--all", pool), parent.describe)
     parent.wait_current()
     parent.compare()
     clone.write(3 * MIB, 100)
@@ -202,4 +202,4 @@ def test_a_parent_is_copied_anew_beneath_its_clone(
 
     site_a.ceph("rbd-mirror", "image", "disable", clone.spec)
     wait_for(lambda: site_b.rbd_json("ls", pool) == ["parent"]
-             and not site_b.rbd_json("trash", "ls", "--all", pool), 90, clone.describe)
+             and not site_b.rbd_json("trash", "ls", "--all", pool), clone.describe)

@@ -24,7 +24,7 @@ def is_primary(site: Site, image: str) -> bool:
 def wait_for_states(site: Site, pool: str, states: Dict[str, int]) -> None:
     wait_for(
         lambda: site.ceph_json("rbd-mirror", "pool", "status", pool)["summary"]["states"] == states,
-        120, lambda: site.ceph("rbd-mirror", "pool", "status", pool, "--detail"))
+        lambda: site.ceph("rbd-mirror", "pool", "status", pool, "--detail"))
 
 
 def promoted_all(site: Site, pool: str, *flags: str) -> bool:
@@ -40,7 +40,7 @@ def test_failover_and_back_of_a_pool(site_a: Site, site_b: Site, pool: str) -> N
     for here, there in ((site_a, site_b), (site_b, site_a)):
         assert here.ceph("rbd-mirror", "pool", "demote", pool).strip() == (
             "Demoted 3 mirrored images")
-        wait_for(lambda site=there: promoted_all(site, pool), 120)
+        wait_for(lambda site=there: promoted_all(site, pool))
         assert [is_primary(there, image) for image in images] == [True] * 3
         assert [is_primary(here, image) for image in images] == [False] * 3
     assert site_a.ceph("rbd-mirror", "pool", "promote", pool).strip() == (
@@ -60,7 +60,7 @@ def test_forced_promotion_and_split_brain(site_a: Site, site_b: Site, pool: str)
         assert refused.returncode == 22
         assert refused.returncode == site_b.run("rbd", "mirror", "image", verb, image).returncode
     site_b.ceph("rbd-mirror", "image", "demote", image)
-    wait_for(lambda: "MIRROR_MGR_SPLIT_BRAIN" in site_b.ceph("health", "detail"), 120,
+    wait_for(lambda: "MIRROR_MGR_SPLIT_BRAIN" in site_b.ceph("health", "detail"),
              lambda: site_b.ceph("rbd-mirror", "image", "status", image))
     assert site_b.ceph("rbd-mirror", "image", "resync", image).strip() == (
         "Flagged image for resync from primary")

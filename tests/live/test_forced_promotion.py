@@ -51,7 +51,7 @@ def copies(site_a: Site, site_b: Site, pool: str) -> Iterator[List[str]]:
         status = site_b.ceph_json("rbd-mirror", "pool", "status", pool)
         return bool(status["summary"]["states"] == {"replaying": 3})
 
-    wait_for(synced, 120, lambda: site_b.ceph("rbd-mirror", "pool", "status", pool, "--detail"))
+    wait_for(synced, lambda: site_b.ceph("rbd-mirror", "pool", "status", pool, "--detail"))
     set_workers(site_b, 0)
     wait_for(lambda: not site_b.ceph_json("rbd-mirror", "worker", "ls"))
     yield images

@@ -57,7 +57,7 @@ def description(rounds: Rounds) -> str:
 def wait_for_room_and_compare(rounds: Rounds, why: str, make_room: Callable[[], None]) -> None:
     """Have it sync into a full pool, and then into one that is full no longer."""
     wanted = write_more(rounds)
-    wait_for(lambda: "full" in description(rounds) and why in description(rounds), 40,
+    wait_for(lambda: "full" in description(rounds) and why in description(rounds),
              lambda: description(rounds))
     assert wanted not in rounds.copied()
     make_room()
@@ -78,7 +78,7 @@ def test_a_full_pool(rounds: Rounds, elsewhere: Rounds, site_b: Site, pool: str)
 def run_into_a_quota(rounds: Rounds, elsewhere: Rounds, site_b: Site, pool: str) -> None:
     def set_quota(size: int) -> None:
         site_b.ceph("osd", "pool", "set-quota", pool, "max_bytes", str(size))
-        wait_for(lambda: is_full(site_b, pool) is (size > 0), 60)
+        wait_for(lambda: is_full(site_b, pool) is (size > 0))
 
     set_quota(MIB)
     elsewhere.round()
@@ -93,11 +93,11 @@ def run_into_full_osds(rounds: Rounds, site_b: Site, pool: str) -> None:
 
     def make_room() -> None:
         set_ratios(0.85, 0.9, 0.95)
-        wait_for(lambda: not is_full(site_b, pool), 60)
+        wait_for(lambda: not is_full(site_b, pool))
 
     set_ratios(0.0001, 0.0002, 0.0003)
     try:
-        wait_for(lambda: is_full(site_b, pool), 60)
+        wait_for(lambda: is_full(site_b, pool))
         wait_for_room_and_compare(rounds, "OSDs", make_room)
     finally:
         make_room()

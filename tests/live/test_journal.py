@@ -20,8 +20,6 @@ from qa.workers import Workers
 ROUNDS = int(os.environ.get("MIRROR_MGR_ROUNDS", "1"))
 
 DAEMON = "journal-exchange"
-# A daemon that finds others dead waits half a minute for them before it leads, and polls.
-DAEMON_SECONDS = 120.0
 
 pytestmark = pytest.mark.usefixtures("no_workers")
 
@@ -118,7 +116,7 @@ def test_worker_and_daemon_take_turns(site_a: Site, site_b: Site, pool: str,
         workers.stop()
         site_b.start_rbd_mirror(DAEMON)
         try:
-            image.round(DAEMON_SECONDS)
+            image.round()
         finally:
             site_b.stop_rbd_mirror(DAEMON)
         workers.start()

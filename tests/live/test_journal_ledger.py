@@ -14,6 +14,7 @@ import pytest
 from qa.journal_rounds import JOURNAL_LAYOUTS, JournalRounds
 from qa.rounds import MIB, Layout
 from qa.sites import Site
+from qa.waiting import wait_for
 from qa.workers import Workers
 
 BLOCK, GROUP = 4096, 6
@@ -77,7 +78,8 @@ def test_no_group_without_those_before(site_b: Site, site_a: Site, pool: str, le
         writer = threading.Thread(target=ledger.write)
         writer.start()
         try:
-            time.sleep(2 + ledger.rng.random() * 2)
+            wait_for(lambda: ledger.found(site_b)[0] == GROUP, ledger.describe)
+            time.sleep(ledger.rng.random() * 2)
             if killed:
                 workers.kill()
             site_b.rbd("mirror", "image", "promote", "--force", ledger.spec)
@@ -87,7 +89,7 @@ def test_no_group_without_those_before(site_b: Site, site_a: Site, pool: str, le
         counts = ledger.found(site_b)
         whole = counts.index(0) if 0 in counts else len(counts)
         print(f"{ledger.groups} groups written, {whole} came over: {counts[:whole][-3:]}")
-        assert whole, "nothing was replayed"
+        assert whole
         assert all(count == GROUP for count in counts[:whole - 1]), counts
         assert not any(counts[whole:]), counts
 

@@ -40,16 +40,16 @@ def test_forced_promotion_split_brain_resync_and_removal(
         other.change()
         other.close()
         image.change()
-        wait_for(lambda: description(site_b, image) == "local image is primary", 60,
+        wait_for(lambda: description(site_b, image) == "local image is primary",
                  image.describe)
         site_b.rbd("mirror", "image", "demote", image.spec)
-        wait_for(lambda: description(site_b, image) == "split-brain detected", 60, image.describe)
+        wait_for(lambda: description(site_b, image) == "split-brain detected", image.describe)
         site_b.rbd("mirror", "image", "resync", image.spec)
-        wait_for(lambda: image_id(image, site_b) not in ("", copy), 60, image.describe)
+        wait_for(lambda: image_id(image, site_b) not in ("", copy), image.describe)
         image.wait_current()
         image.compare()
         site_a.rbd("mirror", "image", "disable", image.spec)
-        wait_for(lambda: not image_id(image, site_b), 60, image.describe)
+        wait_for(lambda: not image_id(image, site_b), image.describe)
 
 
 def image_id(image: JournalRounds, site: Site) -> str:

@@ -55,7 +55,7 @@ def noted(rounds: Rounds) -> int:
 def test_six_kills_during_a_sync_lose_nothing_and_repeat_little(
         site_a: Site, site_b: Site, pool: str) -> None:
     rng = random.Random()
-    layout = Layout("many", order=18, size=64 * MIB)
+    layout = Layout("many", order=17, size=64 * MIB)
     rounds = Rounds(site_a, site_b, pool, "many", layout, rng)
     with Workers(site_b, site_a, pool) as workers:
         workers.start()
@@ -74,7 +74,7 @@ def test_six_kills_during_a_sync_lose_nothing_and_repeat_little(
         done = 0
         for _ in range(6):
             workers.crashing("--slow", "0.4")
-            wait_for(lambda: noted(rounds) > done, 60, rounds.describe)
+            wait_for(lambda: noted(rounds) > done, rounds.describe)
             done = noted(rounds)
             time.sleep(rng.random())
             workers.kill()
@@ -84,8 +84,8 @@ def test_six_kills_during_a_sync_lose_nothing_and_repeat_little(
         moved = site_a.osd_counters()["op_out_bytes"] - before
         remaining = layout.size - done * (1 << layout.order)
         print(f"{done} objects done after six kills, then {moved} bytes for {remaining}")
-        # Beside the data: 64 small writes, headers, maps.
-        assert moved < remaining + MIB
+        # Beside the data: 64 small writes, headers, maps, and what is read here meanwhile.
+        assert done and moved < remaining + 2 * MIB
         rounds.compare()
     rounds.close()
 
@@ -93,7 +93,7 @@ def test_six_kills_during_a_sync_lose_nothing_and_repeat_little(
 @pytest.mark.parametrize("ours", [False, True], ids=["rbd", "ours"])
 def test_forced_promotion_in_the_middle_of_a_sync_gives_the_last_complete_snapshot(
         site_a: Site, site_b: Site, pool: str, ours: bool) -> None:
-    layout = Layout("many", order=18, size=64 * MIB)
+    layout = Layout("many", order=17, size=64 * MIB)
     rounds = Rounds(site_a, site_b, pool, "many", layout, random.Random())
     with Workers(site_b, site_a, pool) as workers:
         workers.start()
@@ -111,7 +111,7 @@ def test_forced_promotion_in_the_middle_of_a_sync_gives_the_last_complete_snapsh
             image.discard(33 * MIB, 9 * MIB)
         rounds.snapshot()
         workers.crashing("--slow", "0.4")
-        wait_for(lambda: noted(rounds), 60, rounds.describe)
+        wait_for(lambda: noted(rounds), rounds.describe)
         workers.kill()
         if ours:
             site_b.ceph("rbd-mirror", "image", "promote", rounds.spec, "--force")

@@ -36,7 +36,7 @@ def mirrored(site_a: Site, site_b: Site, pool: str) -> str:
         site_a.rbd("create", f"{pool}/{image}", "--size", "8M")
         site_a.ceph("rbd-mirror", "image", "enable", f"{pool}/{image}", mode)
     copies = (f"{pool}/image", f"{pool}/ns/image", f"{pool}/split")
-    wait_for(lambda: all(is_replaying(site_b, copy) for copy in copies), 120,
+    wait_for(lambda: all(is_replaying(site_b, copy) for copy in copies),
              lambda: site_b.ceph("rbd-mirror", "pool", "status", pool, "--detail"))
     site_b.ceph("rbd-mirror", "image", "promote", f"{pool}/split", "--force")
     site_b.ceph("rbd-mirror", "image", "demote", f"{pool}/split")

@@ -50,15 +50,15 @@ def test_disabling_at_the_primary_removes_the_copy(
     leave_half_created(site_b, pool)
     assert leftovers(site_b, pool, "")
     site_a.ceph("rbd-mirror", "image", "disable", rounds.spec)
-    wait_for(lambda: gone(site_b, pool), 40, rounds.describe)
-    wait_for(lambda: not leftovers(site_b, pool, ""), 20, lambda: str(leftovers(site_b, pool, "")))
+    wait_for(lambda: gone(site_b, pool), rounds.describe)
+    wait_for(lambda: not leftovers(site_b, pool, ""), lambda: str(leftovers(site_b, pool, "")))
     assert site_a.rbd_json("ls", pool) == ["image"]
 
 
 def test_enabling_again_makes_a_new_copy(
         rounds: Rounds, site_a: Site, site_b: Site, pool: str) -> None:
     site_a.ceph("rbd-mirror", "image", "disable", rounds.spec)
-    wait_for(lambda: gone(site_b, pool), 40, rounds.describe)
+    wait_for(lambda: gone(site_b, pool), rounds.describe)
     site_a.ceph("rbd-mirror", "image", "enable", rounds.spec, "snapshot")
     rounds.wait_copied(rounds.newest_primary_snapshot())
     rounds.compare()
@@ -72,7 +72,7 @@ def test_a_promoted_copy_is_kept(
     site_a.rbd("create", "--size", "4M", other)
     site_a.ceph("rbd-mirror", "image", "enable", other, "snapshot")
     # Once this one is here, the worker has seen that the other's primary is gone.
-    wait_for(lambda: "other" in site_b.rbd_json("ls", pool), 40, rounds.describe)
+    wait_for(lambda: "other" in site_b.rbd_json("ls", pool), rounds.describe)
     assert "image" in site_b.rbd_json("ls", pool)
 
 
@@ -81,6 +81,6 @@ def test_a_resync_copies_anew(
     old = image_id(site_b, pool)
     site_b.rbd("mirror", "image", "resync", rounds.spec)
     wait_for(lambda: site_b.rbd_json("ls", pool) == ["image"] and image_id(site_b, pool) != old,
-             60, rounds.describe)
+             rounds.describe)
     rounds.wait_copied(rounds.newest_primary_snapshot())
     rounds.compare()

@@ -53,7 +53,7 @@ def test_copies_equal_their_sources_through_rounds_failover_and_failback(
             list(threads.map(rounds, images))
         for namespace in {one.layout.namespace for one in images}:
             for site in (site_a, site_b):
-                wait_for(lambda: not leftovers(site, pool, namespace), 20,
+                wait_for(lambda: not leftovers(site, pool, namespace),
                          lambda: str(leftovers(site, pool, namespace)))
         for one in images:
             one.change()

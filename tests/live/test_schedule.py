@@ -15,15 +15,20 @@ from qa.waiting import wait_for
 
 SCHEDULE = ("rbd-mirror", "snapshot", "schedule")
 _numbers = itertools.count(1)
-SOON = 6  # seconds: for the schedule to be stored and the image to be opened
 
 
 def start_time(due: int) -> str:
     return time.strftime("%H:%M:%SZ", time.gmtime(due))
 
 
-def soon() -> int:
-    return int(time.time()) + SOON
+def soon(site: Site, commands: int = 1) -> int:
+    """A time after so many commands, and the image that they schedule is open; in epoch seconds.
+
+    How long a command takes just now is tried.
+    """
+    start = time.time()
+    schedule(site, "ls")
+    return int(time.time() + 6 + 2 * commands * (time.time() - start))
 
 
 def schedule(site: Site, *words: str) -> str:
@@ -107,7 +112,7 @@ def two_managers(site_a: Site) -> Iterator[Site]:
 def test_on_time(site_a: Site, place: Place) -> None:
     make_image(site_a, place.spec("other"))
     before = mirror_snapshots(site_a, place.spec())
-    due = soon()
+    due = soon(site_a)
     schedule(site_a, "add", "1h", start_time(due), *place.words)
     schedule(site_a, "add", "1d", start_time(due + 3600), *place.words, "--image", "other",
              "--spread", "--deadline", "10m")
@@ -128,7 +133,7 @@ def test_run_pause_and_resume(site_a: Site, place: Place) -> None:
     assert "Made 1 mirror snapshots" in schedule(site_a, "run", *place.words)
     assert status(site_a, place.words)["image"]["done"] == 1
     schedule(site_a, "pause", *place.words, "--image", "image")
-    due = soon()
+    due = soon(site_a, commands=2)
     schedule(site_a, "add", "1h", start_time(due), *place.words)
     view = status(site_a, place.words)["image"]
     assert (view["state"], view["next_due"]) == ("paused", "")
@@ -263,7 +268,7 @@ def test_a_damaged_entry_is_told_and_the_others_run(site_a: Site, place: Place) 
 def test_a_failover_loses_and_doubles_nothing(two_managers: Site, place: Place) -> None:
     site, image = two_managers, place.spec()
     before = mirror_snapshots(site, image)
-    due = soon()
+    due = soon(site, commands=2)
     schedule(site, "add", "1h", start_time(due), *place.words)
     schedule(site, "add", "2h", start_time(due + 6), *place.words)
     wait_done(site, place)
@@ -291,7 +296,7 @@ def clients_blocklisted(site: Site) -> Iterator[None]:
 
 def test_a_blocklisted_client_is_replaced(site_a: Site, place: Place) -> None:
     before = mirror_snapshots(site_a, place.spec())
-    due = soon() + 2
+    due = soon(site_a, commands=5)
     schedule(site_a, "add", "1h", start_time(due), *place.words)
     manager = site_a.pid("mgr.x")
     with clients_blocklisted(site_a):

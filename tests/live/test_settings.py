@@ -48,8 +48,8 @@ def switch_features(rounds: Rounds, site_a: Site, site_b: Site, pool: str) -> No
         site_a.rbd("feature", verb, rounds.spec, *names)
         rounds.round()
         # While librbd removes a mirror snapshot at the primary, the image has `operations` there.
-        wait_for(lambda: features(rounds, site_b) == features(rounds, site_a), 60, rounds.describe)
-        wait_for(lambda: has_its_maps(rounds, site_b, pool), 60,
+        wait_for(lambda: features(rounds, site_b) == features(rounds, site_a), rounds.describe)
+        wait_for(lambda: has_its_maps(rounds, site_b, pool),
                  lambda: f"{maps(site_b, pool)}\n{rounds.describe()}")
 
 
@@ -89,7 +89,7 @@ def test_resyncs(rounds: Rounds, site_a: Site, site_b: Site) -> None:
     site_b.ceph("rbd-mirror", "image", "resync", rounds.spec)
     again = site_b.run("rbd", "mirror", "image", "resync", rounds.spec)
     assert again.returncode in (0, 2), again
-    wait_for(lambda: copy_id(rounds) not in ("", old), 60, rounds.describe)
+    wait_for(lambda: copy_id(rounds) not in ("", old), rounds.describe)
     rounds.wait_current()
     rounds.compare()
     refuse_without_a_primary(rounds, site_a, site_b)
@@ -103,5 +103,5 @@ def refuse_without_a_primary(rounds: Rounds, site_a: Site, site_b: Site) -> None
     # Also where the rbd CLI asked for it: the copy stays until there is a primary again.
     site_b.rbd("mirror", "image", "resync", rounds.spec)
     wait_for(lambda: "demoted" in site_b.rbd_json(
-        "mirror", "image", "status", rounds.spec)["description"], 60, rounds.describe)
+        "mirror", "image", "status", rounds.spec)["description"], rounds.describe)
     assert copy_id(rounds) == old

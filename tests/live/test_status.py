@@ -18,7 +18,7 @@ def stands(site: Site, image: str, *states: str) -> Any:
 
 
 def wait_until(site: Site, image: str, *states: str) -> Dict[str, Any]:
-    wait_for(lambda: stands(site, image, *states), 120,
+    wait_for(lambda: stands(site, image, *states),
              lambda: site.run("ceph", "rbd-mirror", "image", "status", image).stdout)
     return status(site, image)
 
@@ -39,7 +39,7 @@ def follow(lab: Lab, split: Dict[str, Any], keep: str) -> None:
     for step in way["commands"]:
         site = lab.sites[step["site"]]
         words: List[str] = step["command"].split()
-        wait_for(lambda site=site, words=words: site.run(*words).returncode == 0, 60)
+        wait_for(lambda site=site, words=words: site.run(*words).returncode == 0)
 
 
 def test_a_split_brain_and_the_ways_out(lab: Lab, site_a: Site, site_b: Site, pool: str) -> None:
@@ -48,7 +48,7 @@ def test_a_split_brain_and_the_ways_out(lab: Lab, site_a: Site, site_b: Site, po
     site_a.ceph("rbd-mirror", "image", "enable", image, "snapshot")
     copy = wait_until(site_b, image, "up-to-date")
     assert 0 <= copy["standing"]["copy_age_seconds"] < 3600
-    wait_for(lambda: status(site_b, image).get("daemon_service", {}).get("entity"), 60)
+    wait_for(lambda: status(site_b, image).get("daemon_service", {}).get("entity"))
     at_the_primary = wait_until(site_a, image, "primary")
     [told] = at_the_primary["peer_sites"]
     assert told["standing"]["state"] == "up-to-date"

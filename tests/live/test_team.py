@@ -19,8 +19,6 @@ from qa.workers import Worker, Workers
 
 IMAGES = 40
 MIB = 1 << 20
-# The daemon's time: what a dead one had is replayed by others again.
-MOVED_SECONDS = 30.0
 
 pytestmark = pytest.mark.usefixtures("no_workers")
 
@@ -59,10 +57,10 @@ class Team:
         """What a worker says of the pool, as soon as it has found it."""
         return [report for report in worker.pools if report.name == self.pool]
 
-    def wait_spread(self, images: int, seconds: float = 60.0) -> float:
+    def wait_spread(self, images: int) -> float:
         """Wait until every image is replayed by exactly one worker, and each has some."""
         start = time.monotonic()
-        wait_for(lambda: self._is_spread(images), seconds, self.describe)
+        wait_for(lambda: self._is_spread(images), self.describe)
         return time.monotonic() - start
 
     def _is_spread(self, images: int) -> bool:
@@ -96,10 +94,10 @@ class Images:
     def create(self) -> None:
         self._each(self._create)
 
-    def sync(self, seconds: float = 60.0) -> None:
+    def sync(self) -> None:
         """Write to each image, and wait until the copies have that."""
         self._each(self._write)
-        wait_for(lambda: all(map(self.is_current, self.names)), seconds, self.team.describe, 0.5)
+        wait_for(lambda: all(map(self.is_current, self.names)), self.team.describe, interval=0.5)
         self.compare()
 
     def is_current(self, name: str) -> bool:
@@ -162,10 +160,10 @@ def test_images_are_spread_and_move_on_when_workers_die(team: Team, stack: ExitS
     leader = team.leader()
     follower = next(worker for worker in team.workers if worker is not leader)
     team.kill(follower)
-    print(f"a dead worker's images moved in {team.wait_spread(IMAGES, MOVED_SECONDS):.1f} s: "
+    print(f"a dead worker's images moved in {team.wait_spread(IMAGES):.1f} s: "
           f"{team.shares()}")
     team.kill(leader)
-    print(f"a dead leader's images moved in {team.wait_spread(IMAGES, MOVED_SECONDS):.1f} s: "
+    print(f"a dead leader's images moved in {team.wait_spread(IMAGES):.1f} s: "
           f"{team.shares()}")
     images.sync()
 
@@ -174,8 +172,8 @@ def test_a_worker_that_hangs_in_a_sync_is_fenced_and_comes_back_as_another(
         team: Team, stack: ExitStack) -> None:
     images = Images(team, 1, stack)
     images.create()
-    team.start(2, slow="0.1")
-    wait_for(lambda: sum(team.shares()) == 1 and all(map(team.reports, team.workers)), 60,
+    team.start(2, slow="0.25")
+    wait_for(lambda: sum(team.shares()) == 1 and all(map(team.reports, team.workers)),
              team.describe)
     images.sync()
     [name] = images.names
@@ -185,18 +183,18 @@ def test_a_worker_that_hangs_in_a_sync_is_fenced_and_comes_back_as_another(
         for offset in range(0, 64 * MIB, MIB):
             image.write(os.urandom(MIB), offset)
         image.mirror_image_create_snapshot()
-    wait_for(lambda: images.incomplete(name), 60, team.describe, 0.05)
+    wait_for(lambda: images.incomplete(name), team.describe, interval=0.05)
     hanging.signal(signal.SIGSTOP)
     try:
         moved = time.monotonic()
         other = next(worker for worker in team.workers if worker is not hanging)
-        wait_for(lambda: team.images(other), MOVED_SECONDS, team.describe)
+        wait_for(lambda: team.images(other), team.describe)
         print(f"its image moved in {time.monotonic() - moved:.1f} s")
-        wait_for(lambda: images.is_current(name), 120, team.describe)
+        wait_for(lambda: images.is_current(name), team.describe)
         assert hanging.addresses[-1] in team.copy.ceph("osd", "blocklist", "ls")
     finally:
         hanging.signal(signal.SIGCONT)
-    wait_for(lambda: len(hanging.addresses) == 2, 60, team.describe)
+    wait_for(lambda: len(hanging.addresses) == 2, team.describe)
     assert any("blocklisted" in line for line in hanging.log), team.describe()
     images.compare()
     images.sync()
@@ -219,15 +217,15 @@ def test_a_daemon_and_workers_leave_the_pool_to_who_was_first(
 
     team.copy.start_rbd_mirror(daemon)
     stack.callback(team.copy.stop_rbd_mirror, daemon)
-    wait_for(leads, 90, lambda: team.copy.ceph("service", "dump"))
+    wait_for(leads, lambda: team.copy.ceph("service", "dump"))
     images.create()
     team.start(2)
     wait_for(lambda: all(any(report.foreign_leader for report in team.reports(worker))
-                         for worker in team.workers), 60, team.describe)
+                         for worker in team.workers), team.describe)
     assert team.shares() == [0, 0]
     team.copy.stop_rbd_mirror(daemon)
     print(f"took over in {team.wait_spread(8):.1f} s")
     team.copy.start_rbd_mirror(daemon)
-    wait_for(passive, 90, lambda: team.copy.ceph("service", "dump"))
+    wait_for(passive, lambda: team.copy.ceph("service", "dump"))
     images.sync()
     assert passive() and sum(team.shares()) == 8, team.describe()
