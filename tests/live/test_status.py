@@ -1,6 +1,6 @@
 """How images stand, as users are told, and that the ways out of a split-brain lead out."""
 
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Tuple
 
 from qa.images import checksum, opened
 from qa.sites import Lab, Site
@@ -21,6 +21,12 @@ def wait_until(site: Site, image: str, *states: str) -> Dict[str, Any]:
     wait_for(lambda: stands(site, image, *states),
              lambda: site.run("ceph", "rbd-mirror", "image", "status", image).stdout)
     return status(site, image)
+
+
+def told_at_the_primary(site: Site, image: str) -> List[Tuple[str, str]]:
+    """The state and the time of each copy, as the primary's site has been told."""
+    return [(peer["standing"]["state"], peer["standing"]["copy_time"])
+            for peer in status(site, image).get("peer_sites", [])]
 
 
 def write(site: Site, pool: str, name: str, offset: int) -> None:
@@ -49,11 +55,10 @@ def test_a_split_brain_and_the_ways_out(lab: Lab, site_a: Site, site_b: Site, po
     copy = wait_until(site_b, image, "up-to-date")
     assert 0 <= copy["standing"]["copy_age_seconds"] < 3600
     wait_for(lambda: status(site_b, image).get("daemon_service", {}).get("entity"))
-    at_the_primary = wait_until(site_a, image, "primary")
-    [told] = at_the_primary["peer_sites"]
-    assert told["standing"]["state"] == "up-to-date"
-    assert told["standing"]["copy_time"] == copy["standing"]["copy_time"]
-    assert at_the_primary["standing"]["copy_time"] == copy["standing"]["copy_time"]
+    copied = copy["standing"]["copy_time"]
+    wait_for(lambda: told_at_the_primary(site_a, image) == [("up-to-date", copied)],
+             lambda: str(status(site_a, image)))
+    assert wait_until(site_a, image, "primary")["standing"]["copy_time"] == copied
 
     site_b.ceph("rbd-mirror", "image", "promote", image, "--force")
     for offset in (0, 9 << 20):
