@@ -2,7 +2,7 @@
 
 import functools
 import json
-from typing import Any, Callable, List, Tuple
+from typing import Any, Callable, Dict, List
 
 import pytest
 
@@ -48,26 +48,33 @@ def is_replaying(site: Site, image: str) -> bool:
     return status.returncode == 0 and json.loads(status.stdout)["state"] == "up+replaying"
 
 
-def differences(theirs: Any, ours: Any, where: str = "") -> List[str]:
-    """Where `ours` lacks something of `theirs` or says something else."""
+def differences(theirs: Any, ours: Any, where: str = "") -> Dict[str, str]:
+    """Where `ours` lacks something of `theirs` or says something else, and what it says."""
     if isinstance(theirs, dict) and isinstance(ours, dict):
-        return [line for key in theirs for line in (
-            differences(theirs[key], ours[key], f"{where}.{key}") if key in ours
-            else [f"{where}.{key} is missing"])]
-    if isinstance(theirs, list) and isinstance(ours, list) and len(theirs) == len(ours):
-        return [line for number, pair in enumerate(zip(theirs, ours))
-                for line in differences(*pair, f"{where}[{number}]")]
-    return [] if theirs == ours else [f"{where}: {theirs!r} is {ours!r} of ours"]
+        pairs = {f"{where}.{key}": (theirs[key], ours.get(key, "missing")) for key in theirs}
+    elif isinstance(theirs, list) and isinstance(ours, list) and len(theirs) == len(ours):
+        pairs = {f"{where}[{number}]": pair for number, pair in enumerate(zip(theirs, ours))}
+    else:
+        return {} if theirs == ours else {where: f"{theirs!r} is {ours!r} of ours"}
+    return {place: text for key, pair in pairs.items()
+            for place, text in differences(*pair, key).items()}
 
 
-def at_rest(theirs: Callable[[], Any], ours: Callable[[], Any]) -> Tuple[Any, Any]:
-    """What both say while nothing changes: rbd says the same before and after."""
-    for _ in range(20):
-        before = theirs()
-        answer = ours()
-        if theirs() == before:
-            return before, answer
-    raise AssertionError("the state never stood still")
+def check(theirs: Callable[[], Any], ours: Callable[[], Any], what: Any) -> None:
+    """Raise AssertionError unless ours says nothing but what rbd says just before or just after.
+
+    What changed more than once meanwhile is asked for again.
+    """
+    wrong: Dict[str, str] = {}
+
+    def agree() -> bool:
+        before, answer = theirs(), ours()
+        found, after = differences(before, answer), differences(theirs(), answer)
+        wrong.clear()
+        wrong.update((where, text) for where, text in found.items() if where in after)
+        return not wrong
+
+    wait_for(agree, lambda: f"{what}: {wrong}")
 
 
 def ask(site: Site, program: str, *words: str) -> Callable[[], Any]:
@@ -92,25 +99,29 @@ def check_json(site_a: Site, site_b: Site, mirrored: str) -> None:
             named = [word.format(pool=mirrored) for word in words]
             if site is site_b and named[-1].endswith("/journaled"):
                 continue  # its copy is not there
-            theirs, ours = at_rest(
-                ask(site, "rbd", "mirror", *named, *(["--verbose"] if flags else [])),
-                ask(site, "ceph", "rbd-mirror", *named, *flags))
-            assert differences(theirs, ours) == [], (site.name, named, flags)
+            check(ask(site, "rbd", "mirror", *named, *(["--verbose"] if flags else [])),
+                  ask(site, "ceph", "rbd-mirror", *named, *flags), (site.name, named, flags))
 
 
 def test_all_attributes_of_a_peer_but_its_key(site_a: Site, pool: str) -> None:
-    theirs, ours = at_rest(ask(site_a, "rbd", "mirror", "pool", "info", pool, "--all"),
-                           ask(site_a, "ceph", "rbd-mirror", "pool", "info", pool, "--all"))
-    key = theirs["peers"][0].pop("key")
-    assert differences(theirs, ours) == []
-    assert key not in json.dumps(ours)
+    words = ("pool", "info", pool, "--all")
+    key = site_a.rbd_json("mirror", *words)["peers"][0]["key"]
+
+    def theirs() -> Any:
+        found = site_a.rbd_json("mirror", *words)
+        assert found["peers"][0].pop("key") == key
+        return found
+
+    check(theirs, ask(site_a, "ceph", "rbd-mirror", *words), words)
+    assert key not in site_a.ceph("rbd-mirror", *words, "--format", "json")
 
 
 def check_plain(site_a: Site, site_b: Site, mirrored: str) -> None:
     for site in (site_a, site_b):
         for words in (["pool", "info", mirrored], ["pool", "status", mirrored],
                       ["image", "status", f"{mirrored}/image"]):
-            theirs, ours = at_rest(lines(site, "rbd", "mirror", *words),
-                                   lines(site, "ceph", "rbd-mirror", *words))
-            assert ours[:len(theirs)] == theirs
-            assert words[0] == "image" or len(ours) == len(theirs)
+            theirs = lines(site, "rbd", "mirror", *words)
+            ours = lines(site, "ceph", "rbd-mirror", *words)
+            # Of an image we say more, in further lines.
+            count = len(theirs()) if words[0] == "image" else None
+            check(theirs, lambda ours=ours, count=count: ours()[:count], (site.name, words))
