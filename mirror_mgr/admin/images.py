@@ -9,10 +9,11 @@ import rbd
 
 from ..errors import Busy, InvalidArgument, MirrorError, from_errno
 from .access import explaining, open_image, open_pool
-from .modes import require_enabled
+from .modes import read_mode, require_enabled
 from .specs import ImageSpec, PoolSpec
 from .words import IMAGE_MODES, word
 
+_IN_POOL_MODE = "its pool is in pool mode, which mirrors images that have the feature journaling"
 _AT_ONCE = 100  # each waits for monitors, which serve those that come together at a time
 
 
@@ -37,13 +38,29 @@ def enable(cluster: "rados.Rados", spec: ImageSpec, mode: str) -> None:
 
 def _why_not_enabled(ioctx: "rados.Ioctx", spec: ImageSpec, image: "rbd.Image",
                      mode: str) -> Optional[str]:
-    if rbd.RBD().mirror_mode_get(ioctx) == rbd.RBD_MIRROR_MODE_DISABLED:
+    pool_mode = read_mode(ioctx, spec.pool_spec)
+    if pool_mode == "disabled":
         return _not_enabled_above(spec)
+    if pool_mode == "pool":
+        return (f"{_IN_POOL_MODE}; run: rbd feature enable {spec} journaling, or first: "
+                f"ceph rbd-mirror pool enable {spec.pool_spec} image")
     if is_mirrored(image) and image.mirror_image_get_mode() != IMAGE_MODES[mode]:
         current = word(IMAGE_MODES, image.mirror_image_get_mode())
         return (f"it is mirrored in {current} mode; to change that, first run: "
                 f"ceph rbd-mirror image disable {spec}")
+    parent = _parent(image)
+    if parent is not None:
+        return ("it is a clone, and its parent has to be mirrored first: "
+                f"ceph rbd-mirror image enable {parent} {mode}")
     return None
+
+
+def _parent(image: "rbd.Image") -> Optional[ImageSpec]:
+    try:
+        found = image.get_parent_image_spec()
+    except rbd.ImageNotFound:  # it has none
+        return None
+    return ImageSpec(found["pool_name"], found["pool_namespace"], found["image_name"])
 
 
 def _in_use(spec: ImageSpec) -> str:
@@ -69,10 +86,16 @@ def disable(cluster: "rados.Rados", spec: ImageSpec, force: bool = False) -> Non
 def _disable(ioctx: "rados.Ioctx", spec: ImageSpec, force: bool) -> None:
     with open_image(ioctx, spec) as image:
         def why(number: int) -> Optional[str]:
+            if number == errno.EBUSY:
+                return _clones_are_mirrored(image)
             if number != errno.EINVAL:
                 return None
-            if rbd.RBD().mirror_mode_get(ioctx) == rbd.RBD_MIRROR_MODE_DISABLED:
+            pool_mode = read_mode(ioctx, spec.pool_spec)
+            if pool_mode == "disabled":
                 return _not_enabled_above(spec)
+            if pool_mode == "pool":
+                return (f"{_IN_POOL_MODE}; run: rbd feature disable {spec} journaling, or first: "
+                        f"ceph rbd-mirror pool enable {spec.pool_spec} image")
             if not force and not image.mirror_image_get_info()["primary"]:
                 return ("it is not primary here; disable it at the primary site, or run: "
                         f"ceph rbd-mirror image disable {spec} --force")
@@ -82,11 +105,18 @@ def _disable(ioctx: "rados.Ioctx", spec: ImageSpec, force: bool) -> None:
             image.mirror_image_disable(force)
 
 
+def _clones_are_mirrored(image: "rbd.Image") -> str:
+    clones = sorted(str(ImageSpec(clone["pool"], clone["pool_namespace"], clone["image"]))
+                    for clone in image.list_children2())
+    return ("clones of it are mirrored still; first run: ceph rbd-mirror image disable CLONE; "
+            f"{_some(clones)} cloned from it")
+
+
 def snapshot(cluster: "rados.Rados", spec: ImageSpec) -> int:
     """Take a mirror snapshot of a primary image in snapshot mode and return its id."""
     with open_pool(cluster, spec.pool_spec) as ioctx, open_image(ioctx, spec) as image:
         with explaining(f"image '{spec}'"):
-            require_mirrored(image, spec)
+            require_mirrored(ioctx, image, spec)
             if image.mirror_image_get_mode() != rbd.RBD_MIRROR_IMAGE_MODE_SNAPSHOT:
                 raise InvalidArgument(f"image '{spec}': it is mirrored by its journal; only "
                                       "images in snapshot mode have mirror snapshots")
@@ -104,7 +134,7 @@ def demote(cluster: "rados.Rados", spec: ImageSpec) -> None:
 def _demote(ioctx: "rados.Ioctx", spec: ImageSpec) -> None:
     with open_image(ioctx, spec) as image:
         with explaining(f"image '{spec}'"):
-            if not require_mirrored(image, spec)["primary"]:
+            if not require_mirrored(ioctx, image, spec)["primary"]:
                 raise InvalidArgument(f"image '{spec}': it is not primary here; "
                                       "demote it at the primary site")
         with explaining(f"image '{spec}': can't be demoted", {errno.EROFS: _in_use(spec)}.get):
@@ -124,12 +154,19 @@ def is_mirrored(image: "rbd.Image") -> bool:
     return bool(image.mirror_image_get_info()["state"] == rbd.RBD_MIRROR_IMAGE_ENABLED)
 
 
-def require_mirrored(image: "rbd.Image", spec: ImageSpec) -> Dict[str, object]:
+def require_mirrored(ioctx: "rados.Ioctx", image: "rbd.Image",
+                     spec: ImageSpec) -> Dict[str, object]:
     """Return librbd's mirror image info; raise InvalidArgument unless the image is mirrored."""
     info = image.mirror_image_get_info()
     if info["state"] != rbd.RBD_MIRROR_IMAGE_ENABLED:
-        raise InvalidArgument(f"image '{spec}': mirroring is not enabled on it; "
-                              f"run: ceph rbd-mirror image enable {spec} snapshot")
+        pool_mode = read_mode(ioctx, spec.pool_spec)
+        if pool_mode == "image":
+            cure = f"run: ceph rbd-mirror image enable {spec} snapshot"
+        elif pool_mode == "pool":
+            cure = f"{_IN_POOL_MODE}; run: rbd feature enable {spec} journaling"
+        else:
+            cure = f"first run: ceph rbd-mirror pool enable {spec.pool_spec} image"
+        raise InvalidArgument(f"image '{spec}': mirroring is not enabled on it; {cure}")
     return dict(info)
 
 

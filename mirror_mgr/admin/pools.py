@@ -4,7 +4,7 @@ from typing import Optional
 
 import rados
 
-from ..errors import InvalidArgument
+from ..errors import InvalidArgument, MirrorError
 from ..model import PoolInfo
 from . import images, peers, sites
 from .access import open_pool
@@ -39,13 +39,18 @@ def disable(cluster: "rados.Rados", spec: PoolSpec) -> str:
     InvalidArgument if there are images that another site is the primary of.
     """
     with open_pool(cluster, spec) as ioctx:
-        if read_mode(ioctx, spec) == "disabled":
+        mode = read_mode(ioctx, spec)
+        if mode == "disabled":
             return "mirroring is already disabled"
         peers.require_none(ioctx, spec)
         mirrored = images.all_primary(ioctx, spec)
         # In pool mode librbd refuses to disable single images.
         set_mode(ioctx, spec, "image")
-        images.disable_all(ioctx, mirrored)
+        try:
+            images.disable_all(ioctx, mirrored)
+        except MirrorError:
+            set_mode(ioctx, spec, mode)
+            raise
         set_mode(ioctx, spec, "disabled")
     return ""
 

@@ -30,7 +30,7 @@ def promote(cluster: "rados.Rados", spec: ImageSpec, force: bool, forced: Forced
     """
     with open_pool(cluster, spec.pool_spec) as ioctx:
         with open_image(ioctx, spec, read_only=True) as image, explaining(f"image '{spec}'"):
-            info = require_mirrored(image, spec)
+            info = require_mirrored(ioctx, image, spec)
             if info["primary"]:
                 raise InvalidArgument(f"image '{spec}': it is primary here already")
         failures = forced([spec]) if force else _promote(

@@ -18,7 +18,7 @@ def resync(cluster: "rados.Rados", spec: ImageSpec, force: bool, look: LookAtIma
     """
     with open_pool(cluster, spec.pool_spec) as ioctx, open_image(ioctx, spec) as image:
         with explaining(f"image '{spec}'"):
-            info = require_mirrored(image, spec)
+            info = require_mirrored(ioctx, image, spec)
             if info["primary"]:
                 raise InvalidArgument(f"image '{spec}': it is primary here, so there is nothing "
                                       f"to make it from; to give its data up, first run: "

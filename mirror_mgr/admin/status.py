@@ -89,7 +89,7 @@ def image_status(cluster: "rados.Rados", witnesses: Witnesses, spec: ImageSpec) 
     with open_pool(cluster, spec.pool_spec) as ioctx, \
             open_image(ioctx, spec, read_only=True) as image, \
             explaining(f"image '{spec}': can't read its status"):
-        primary = _is_primary(image, spec)
+        primary = _is_primary(ioctx, image, spec)
         mode = word(IMAGE_MODES, image.mirror_image_get_mode())
         status = image.mirror_image_get_status()
         instance_id = _instance_id(image) if status.get("up") else None
@@ -104,10 +104,10 @@ def image_status(cluster: "rados.Rados", witnesses: Witnesses, spec: ImageSpec) 
         return found
 
 
-def _is_primary(image: "rbd.Image", spec: ImageSpec) -> bool:
+def _is_primary(ioctx: "rados.Ioctx", image: "rbd.Image", spec: ImageSpec) -> bool:
     if image.mirror_image_get_info()["state"] == MirrorImageState.CREATING:
         return False
-    return bool(require_mirrored(image, spec)["primary"])
+    return bool(require_mirrored(ioctx, image, spec)["primary"])
 
 
 @dataclass(frozen=True)

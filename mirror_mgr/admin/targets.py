@@ -45,7 +45,7 @@ def find(cluster: "rados.Rados", pool: Optional[str], namespace: Optional[str],
         spec = ImageSpec(pool, namespace or "", image)
         with open_image(ioctx, spec, read_only=True) as opened, explaining(f"image '{spec}'"):
             if in_snapshot_mode:
-                require_mirrored(opened, spec)
+                require_mirrored(ioctx, opened, spec)
                 if opened.mirror_image_get_mode() != rbd.RBD_MIRROR_IMAGE_MODE_SNAPSHOT:
                     raise InvalidArgument(f"image '{spec}': it is mirrored by its journal; only "
                                           "images in snapshot mode have mirror snapshots")

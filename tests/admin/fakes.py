@@ -29,11 +29,14 @@ def failure(kind: type, number: int) -> Exception:
 
 class FakeImage:
     def __init__(self, primary: bool = True, mirrored: bool = False, mode: int = 1,
-                 clones: Tuple[str, ...] = ()) -> None:
+                 clones: Tuple[str, ...] = (), parent: str = "",
+                 broken: bool = False) -> None:
         self.primary = primary
         self.mirrored = mirrored
         self.mode = mode
-        self.clones = clones  # ids
+        self.clones = clones  # names
+        self.parent = parent
+        self.broken = broken
         self.snapshots = 0
         self.flagged = False  # for resync
         self.list_snaps: List[Dict[str, Any]] = []
@@ -185,18 +188,34 @@ class OpenImage:
         return self.fake.mode
 
     def mirror_image_enable(self, mode: int) -> None:
+        images = self.ioctx.pool.images
         wrong = self.fake.mirrored and self.fake.mode != mode
-        if wrong or self.ioctx.pool.modes[self.ioctx.namespace] == DISABLED:
+        orphan = self.fake.parent and not images[self.ioctx.namespace, self.fake.parent].mirrored
+        if wrong or orphan or self.ioctx.pool.modes[self.ioctx.namespace] != IMAGE:
             raise failure(rbd.Error, errno.EINVAL)
         self.fake.mirrored, self.fake.mode = True, mode
 
     def mirror_image_disable(self, force: bool) -> None:
-        if self.fake.mirrored and not (self.fake.primary or force):
+        wrong = self.fake.mirrored and not (self.fake.primary or force)
+        if wrong or self.ioctx.pool.modes[self.ioctx.namespace] != IMAGE:
             raise failure(rbd.Error, errno.EINVAL)
         images = self.ioctx.pool.images
         if any(images[self.ioctx.namespace, clone].mirrored for clone in self.fake.clones):
             raise failure(rbd.Error, errno.EBUSY)
+        if self.fake.broken:
+            raise failure(rbd.Error, errno.EIO)
         self.fake.mirrored = False
+
+    def list_children2(self) -> List[Dict[str, Any]]:
+        return [self._named(clone, "pool", "image") for clone in self.fake.clones]
+
+    def get_parent_image_spec(self) -> Dict[str, Any]:
+        if not self.fake.parent:
+            raise failure(rbd.ImageNotFound, errno.ENOENT)
+        return self._named(self.fake.parent, "pool_name", "image_name")
+
+    def _named(self, name: str, pool: str, image: str) -> Dict[str, Any]:
+        return {pool: "p", "pool_namespace": self.ioctx.namespace, image: name}
 
     def mirror_image_create_snapshot(self) -> int:
         if not self.fake.primary:

@@ -4,7 +4,7 @@ from mirror_mgr.admin import images
 from mirror_mgr.admin.specs import ImageSpec, parse_image, parse_pool
 from mirror_mgr.errors import Busy, InvalidArgument, NotFound
 
-from .fakes import IMAGE, FakeImage, FakeSite
+from .fakes import DISABLED, IMAGE, POOL, FakeImage, FakeSite
 
 X = parse_image("p/x")
 
@@ -39,6 +39,30 @@ def test_enable_in_the_other_mode(site: FakeSite, image: FakeImage) -> None:
     images.enable(site, X, "snapshot")
     with pytest.raises(InvalidArgument, match="mirrored in snapshot mode.*image disable p/x"):
         images.enable(site, X, "journal")
+
+
+def test_clone_needs_its_parent(site: FakeSite, image: FakeImage) -> None:
+    site.pools["p"].images["", "clone"] = FakeImage(parent="x")
+    image.clones = ("clone",)
+    clone = parse_image("p/clone")
+    with pytest.raises(InvalidArgument, match="parent.*first.*image enable p/x snapshot"):
+        images.enable(site, clone, "snapshot")
+    for spec in (X, clone):
+        images.enable(site, spec, "snapshot")
+    with pytest.raises(Busy, match="image disable CLONE; p/clone is cloned from it"):
+        images.disable(site, X)
+    assert image.mirrored
+
+
+def test_pool_mode_goes_by_the_journaling_feature(site: FakeSite, image: FakeImage) -> None:
+    site.pools["p"].modes[""] = POOL
+    with pytest.raises(InvalidArgument, match="feature enable p/x journaling.*pool enable p image"):
+        images.enable(site, X, "snapshot")
+    with pytest.raises(InvalidArgument, match="pool mode.*feature enable p/x journaling"):
+        images.demote(site, X)
+    image.mirrored = True
+    with pytest.raises(InvalidArgument, match="feature disable p/x journaling"):
+        images.disable(site, X)
 
 
 def test_disable(site: FakeSite, image: FakeImage) -> None:
@@ -89,7 +113,10 @@ def test_demote(site: FakeSite, image: FakeImage) -> None:
 
 
 def test_not_mirrored(site: FakeSite, image: FakeImage) -> None:
-    with pytest.raises(InvalidArgument, match="not enabled"):
+    with pytest.raises(InvalidArgument, match="not enabled.*image enable p/x snapshot"):
+        images.demote(site, X)
+    site.pools["p"].modes[""] = DISABLED
+    with pytest.raises(InvalidArgument, match="not enabled.*pool enable p image"):
         images.demote(site, X)
 
 

@@ -2,7 +2,7 @@ import pytest
 
 from mirror_mgr.admin import pools
 from mirror_mgr.admin.specs import parse_pool
-from mirror_mgr.errors import Busy, InvalidArgument, NotFound
+from mirror_mgr.errors import Busy, InvalidArgument, MirrorError, NotFound
 from mirror_mgr.model import PoolInfo
 
 from .fakes import DISABLED, IMAGE, POOL, FakeImage, FakeSite
@@ -85,6 +85,17 @@ def test_disable_refuses_while_there_are_peers(site: FakeSite) -> None:
     with pytest.raises(Busy, match="peer remove p u"):
         pools.disable(site, P)
     assert pool.images["", "x"].mirrored
+
+
+def test_disable_that_fails_half_way_keeps_the_mode(site: FakeSite) -> None:
+    pool = site.pools["p"]
+    pool.modes = {"": POOL, "ns": IMAGE}
+    pool.images = {("", "parent"): FakeImage(mirrored=True, clones=("clone",)),
+                   ("", "other"): FakeImage(mirrored=True),
+                   ("", "clone"): FakeImage(mirrored=True, broken=True)}
+    with pytest.raises(MirrorError, match="p/clone"):
+        pools.disable(site, P)
+    assert pool.modes[""] == POOL
 
 
 def test_info(site: FakeSite) -> None:
