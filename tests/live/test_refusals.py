@@ -72,20 +72,43 @@ MISTAKES: List[Tuple[List[str], str]] = [
     (["pool", "peer", "set", "{pool}", NOBODY, "direction", "bogus"], "'bogus'"),
     (["pool", "peer", "remove", "{pool}", "no-uuid"], "'no-uuid'"),
     (["image", "demote", "{pool}/in-use"], "rbd lock ls {pool}/in-use"),
+    (["image", "enable", "{pool}/clone", "snapshot"], "image enable {pool}/golden snapshot"),
+    (["image", "disable", "{pool}/parent"], "{pool}/child is cloned from it"),
+    (["image", "enable", "{whole}/image", "snapshot"], "feature enable {whole}/image journaling"),
+    (["image", "disable", "{whole}/journaled"], "feature disable {whole}/journaled journaling"),
+    (["image", "status", "{whole}/image"], "feature enable {whole}/image journaling"),
+    (["pool", "enable", " ", "image"], "' '"),
+    (["pool", "enable", "{pool}//", "image"], "'{pool}/'"),
+    (["pool", "info", "{pool}\n"], "'{pool}\\n'"),
+    (["pool", "peer", "add", "{bare}", "client.c@site-c"], "pool enable {bare} image"),
+    (["pool", "peer", "add", "{bare}", "client.@site-c"], "'client.@site-c'"),
+    (["image", "promote", "{bare}/image"], "pool enable {bare} image"),
     (["image", "enable", "{pool}/idle", "journal"], "rbd lock ls {pool}/idle"),
 ]
 
 
 @pytest.fixture
 def names(site_a: Site, pool: str) -> Iterator[Dict[str, str]]:
-    """A mirrored pool, and one that is not mirrored, each with an image that is not.
+    """Mirrored pools in either mode and one that is not, each with an image that is not.
 
-    Two others, one of which is, are locked by a client that does not let go of them.
+    Two others, one of which is, are locked by a client that does not let go of them; and there are
+    two families, one of which is mirrored.
     """
-    bare = f"{pool}-bare"
-    site_a.create_pool(bare)
-    for name in (pool, bare):
+    bare, whole = f"{pool}-bare", f"{pool}-whole"
+    for name in (bare, whole):
+        site_a.create_pool(name)
+    site_a.ceph("rbd-mirror", "pool", "enable", whole)
+    for name in (pool, bare, whole):
         site_a.rbd("create", f"{name}/image", "--size", "8M")
+    site_a.rbd("create", f"{whole}/journaled", "--size", "8M", "--image-feature",
+               "exclusive-lock,journaling")
+    for parent, child, mirrored in (("golden", "clone", False), ("parent", "child", True)):
+        site_a.rbd("create", f"{pool}/{parent}", "--size", "8M")
+        site_a.rbd("snap", "create", f"{pool}/{parent}@base")
+        site_a.rbd("snap", "protect", f"{pool}/{parent}@base")
+        site_a.rbd("clone", f"{pool}/{parent}@base", f"{pool}/{child}")
+        for name in (parent, child) if mirrored else ():
+            site_a.ceph("rbd-mirror", "image", "enable", f"{pool}/{name}", "snapshot")
     site_a.rbd("create", f"{pool}/journaled", "--size", "8M")
     site_a.ceph("rbd-mirror", "image", "enable", f"{pool}/journaled", "journal")
     for name in ("idle", "in-use"):
@@ -95,7 +118,7 @@ def names(site_a: Site, pool: str) -> Iterator[Dict[str, str]]:
             opened(site_a, pool, "in-use", read_only=False) as in_use:
         for image in (idle, in_use):
             image.lock_acquire(rbd.RBD_LOCK_MODE_EXCLUSIVE)
-        yield {"pool": pool, "bare": bare}
+        yield {"pool": pool, "bare": bare, "whole": whole}
 
 
 def state(site: Site, pool: str) -> List[Any]:
