@@ -28,10 +28,11 @@ class HealthItem:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Of what was done to many: the news, and what failed, if anything did."""
+    """What a command did: the news, what failed of many, and what its user may not expect."""
 
     text: str
     failure: Optional[MirrorError] = None
+    note: str = ""
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from typing import Optional
 from ..admin import bootstrap, peers
 from ..admin.specs import parse_whole_pool
 from ..errors import InvalidArgument
+from ..model import Outcome
 from .registry import Host, PoolText, Text, command
 
 
@@ -30,13 +31,16 @@ def bootstrap_import(mgr: Host, pool: PoolText, site_name: Optional[Text] = None
 
 @command("pool peer add", "w")
 def add(mgr: Host, pool: PoolText, remote_cluster_spec: Text, direction: str = "rx-tx",
-        remote_mon_host: Optional[Text] = None, inbuf: str = "") -> str:
+        remote_mon_host: Optional[Text] = None, inbuf: str = "") -> Outcome:
     """Add a peer, client.USER@SITE, to a pool, with USER's key in -i FILE if that is to be stored;
     direction is 'rx-tx' (default) or 'rx-only'"""
     uuid = peers.add(mgr.rados, parse_whole_pool(pool), remote_cluster_spec, direction,
                      remote_mon_host, inbuf or None)
     mgr.supervisor.refresh()
-    return uuid
+    # The ceph CLI does not tell an empty file from none.
+    return Outcome(uuid, note="" if inbuf else (
+        f"peer {uuid}: no key is stored for it, as none came by -i FILE: workers need a keyring of "
+        "that user on each of their hosts"))
 
 
 @command("pool peer remove", "w")

@@ -146,7 +146,9 @@ def run(command: Command, host: Host, given: Mapping[str, Any],
         if "w" in command.perm:
             host.scheduler.refresh()  # whatever was changed, it may be of account to schedules
         failure = outcome.failure
-        return (-failure.errno, outcome.text, failure.message) if failure else (0, outcome.text, "")
+        if failure:
+            return -failure.errno, outcome.text, failure.message
+        return 0, outcome.text, outcome.note
     except MirrorError as error:
         return -error.errno, "", error.message
     except Exception:

@@ -10,6 +10,7 @@ from mirror_mgr.commands import deadline, registry
 from mirror_mgr.commands.deadline import Deadlines
 from mirror_mgr.commands.registry import Argument, ImageText, PoolText, Text
 from mirror_mgr.errors import DeadlineExceeded, Fenced, NotFound
+from mirror_mgr.model import Outcome
 
 
 class Host:
@@ -100,6 +101,14 @@ def test_json(echo: registry.Command) -> None:
 def test_an_error_is_its_errno_and_its_message(echo: registry.Command) -> None:
     assert run(echo, word="missing") == (
         -errno.ENOENT, "", "word 'missing': there is none; say another")
+
+
+def test_a_note_is_not_of_the_answer(made: List[registry.Command]) -> None:
+    @registry.command("add", "w")
+    def add(mgr: Any) -> Outcome:
+        return Outcome("uuid", note="without a key")
+
+    assert run(made[0]) == (0, "uuid", "without a key")
 
 
 def test_a_bug_is_no_traceback(echo: registry.Command,
