@@ -16,6 +16,7 @@ from typing import (
     Set,
     Tuple,
     TypeVar,
+    Union,
 )
 
 import rados
@@ -25,7 +26,7 @@ from ..errors import Fenced, MirrorError, NotFound, OutOfSpace
 from ..wire.cls import Call
 from .faults import failed, translate
 from .full import refused
-from .omap import PAGE, read_omap
+from .omap import PAGE, collect, last_key, read_omap
 from .operation import Operation
 
 if TYPE_CHECKING:
@@ -147,21 +148,21 @@ class Pool:
     async def omap(self, oid: str) -> Dict[str, bytes]:
         """All omap entries of an object; raise NotFound if it does not exist."""
         found: Dict[str, bytes] = {}
-        after = ""
+        after: Union[str, bytes] = ""
         while True:
             page = await self._omap_page(oid, after)
             found.update(page)
             if len(page) < PAGE:
                 return found
-            after = max(page)
+            after = last_key(page)
 
-    async def _omap_page(self, oid: str, after: str) -> Mapping[str, bytes]:
+    async def _omap_page(self, oid: str, after: Union[str, bytes]) -> Mapping[str, bytes]:
         with rados.ReadOpCtx() as op:
             entries, _ = self.ioctx.get_omap_vals(op, after, "", PAGE)
             code, _ = await self.aio(
                 lambda done: self.ioctx.operate_aio_read_op(op, oid, done))
             self._check(code, "omap read", oid)
-            return dict(entries)
+            return collect(entries)
 
     async def omap_versioned(self, oid: str) -> Tuple[Dict[str, bytes], int]:
         """All omap entries of an object and its version, for Operation.expect_version.
