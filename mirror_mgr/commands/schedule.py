@@ -1,7 +1,8 @@
 """``ceph rbd-mirror snapshot schedule ...``: mirror snapshots that are made by themselves."""
 
+from contextlib import contextmanager
 from dataclasses import replace
-from typing import Optional
+from typing import Iterator, Optional
 
 from ..admin import images, targets
 from ..admin.specs import parse_image
@@ -28,7 +29,7 @@ def add(mgr: Host, interval: str, start_time: Optional[str] = None,
     rule = replace(
         _rule(interval, start_time), spread=spread,
         deadline=parse_interval(deadline, "deadline") if deadline is not None else None)
-    target = targets.find(mgr.rados, pool, namespace, image, in_snapshot_mode=True)
+    target = targets.find(mgr.rados, pool, namespace, image).must_fit()
     mgr.scheduler.add(_level(target), target.image, rule)
     return ""
 
@@ -39,7 +40,8 @@ def remove(mgr: Host, interval: Optional[str] = None, start_time: Optional[str] 
            image: Optional[Text] = None) -> str:
     """Remove a schedule, given as it was added, or without interval all schedules of its level"""
     rule = _rule(interval, start_time) if interval is not None else None
-    mgr.scheduler.remove(_level(targets.find(mgr.rados, pool, namespace, image)), rule)
+    with _found(mgr, pool, namespace, image) as level:
+        mgr.scheduler.remove(level, rule)
     return ""
 
 
@@ -48,12 +50,12 @@ def _listing(mgr: Host, pool: Optional[PoolText] = None, namespace: Optional[Tex
              recursive: bool = False) -> Listing:
     """List the schedules of all images, or of a pool, a namespace or an image; with --recursive
     also those below, and those that apply from above"""
-    level = _level(targets.find(mgr.rados, pool, namespace, image))
-    found = mgr.scheduler.listing(level, recursive)
-    if not found and not recursive:
-        raise NotFound(f"snapshot schedules of {mgr.scheduler.level_name(level)}: there are none; "
-                       "see: ceph rbd-mirror snapshot schedule ls --recursive")
-    return Listing(recursive, found)
+    with _found(mgr, pool, namespace, image) as level:
+        found = mgr.scheduler.listing(level, recursive)
+        if not found and not recursive:
+            raise NotFound(f"snapshot schedules of {mgr.scheduler.level_name(level)}: there are "
+                           "none; see: ceph rbd-mirror snapshot schedule ls --recursive")
+        return Listing(recursive, found)
 
 
 for _word in ("ls", "list"):
@@ -64,15 +66,18 @@ for _word in ("ls", "list"):
 def status(mgr: Host, pool: Optional[PoolText] = None, namespace: Optional[Text] = None,
            image: Optional[Text] = None, sum: bool = False) -> Status:
     """Show when images are due next and how their last runs went; --sum shows that by schedule"""
-    return Status(
-        sum, mgr.scheduler.status(_level(targets.find(mgr.rados, pool, namespace, image))))
+    target = targets.find(mgr.rados, pool, namespace, image)
+    found = mgr.scheduler.status(_level(target))
+    if not found:
+        target.must_fit()
+    return Status(sum, found)
 
 
 @command(f"{SCHEDULE} pause", "w")
 def pause(mgr: Host, pool: Optional[PoolText] = None, namespace: Optional[Text] = None,
           image: Optional[Text] = None) -> str:
     """Make no scheduled snapshots of all images, or of those of a pool, a namespace or of one"""
-    target = targets.find(mgr.rados, pool, namespace, image)
+    target = targets.find(mgr.rados, pool, namespace, image).must_fit()
     mgr.scheduler.pause(_level(target), target.image)
     return ""
 
@@ -81,7 +86,8 @@ def pause(mgr: Host, pool: Optional[PoolText] = None, namespace: Optional[Text] 
 def resume(mgr: Host, pool: Optional[PoolText] = None, namespace: Optional[Text] = None,
            image: Optional[Text] = None) -> str:
     """End a pause, where it was begun"""
-    mgr.scheduler.resume(_level(targets.find(mgr.rados, pool, namespace, image)))
+    with _found(mgr, pool, namespace, image) as level:
+        mgr.scheduler.resume(level)
     return ""
 
 
@@ -89,8 +95,8 @@ def resume(mgr: Host, pool: Optional[PoolText] = None, namespace: Optional[Text]
 def run(mgr: Host, pool: Optional[PoolText] = None, namespace: Optional[Text] = None,
         image: Optional[Text] = None) -> Outcome:
     """Make a snapshot of each scheduled image now, of a pool, a namespace or of one image"""
-    count, failures = mgr.scheduler.run_now(
-        _level(targets.find(mgr.rados, pool, namespace, image)))
+    with _found(mgr, pool, namespace, image) as level:
+        count, failures = mgr.scheduler.run_now(level)
     return Outcome(f"Made {count - len(failures)} mirror snapshots",
                    images.together({parse_image(name): error for name, error in failures.items()})
                    if failures else None)
@@ -101,6 +107,18 @@ def adopt(mgr: Host, pool: Optional[PoolText] = None, namespace: Optional[Text] 
           image: Optional[Text] = None, dry_run: bool = False) -> Adopted:
     """Take over the schedules of the module rbd_support; --dry-run only shows what would be"""
     return mgr.scheduler.adopt(_level(targets.find(mgr.rados, pool, namespace, image)), dry_run)
+
+
+@contextmanager
+def _found(mgr: Host, pool: Optional[str], namespace: Optional[str],
+           image: Optional[str]) -> Iterator[Level]:
+    """Give the level that is meant; where nothing is found there, tell why nothing can be."""
+    target = targets.find(mgr.rados, pool, namespace, image)
+    try:
+        yield _level(target)
+    except NotFound:
+        target.must_fit()
+        raise
 
 
 def _level(target: targets.Target) -> Level:

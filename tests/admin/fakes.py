@@ -51,6 +51,7 @@ class FakePool:
         self.peers: List[Dict[str, Any]] = []
         self.attributes: Dict[str, Dict[str, str]] = {}
         self.executed: List[Tuple[Any, ...]] = []
+        self.applications = ["rbd"]
 
     def add_peer(self, site_name: str, client_name: str = "client.c", direction: int = 2) -> str:
         uuid = f"00000000-0000-0000-0000-{len(self.peers):012}"
@@ -86,6 +87,9 @@ class FakeIoctx:
 
     def set_namespace(self, namespace: str) -> None:
         self.namespace = namespace
+
+    def application_list(self) -> List[str]:
+        return self.pool.applications
 
     def get_pool_id(self) -> int:
         return 7

@@ -174,9 +174,11 @@ REFUSALS = [
     (["add", "5x", "--pool", "POOL"], 22), (["add", "9" * 30 + "d", "--pool", "POOL"], 22),
     (["add", "-1h", "--pool", "POOL"], 22),  # the ceph command takes it for an option
     (["add", "1h", "25:00", "--pool", "POOL"], 22), (["add", "1h", "noon", "--pool", "POOL"], 22),
-    (["add", "1h", "--image", "image"], 22), (["add", "1h", "--pool", "nope"], 2),
-    (["add", "1h", "--pool", "POOL", "--namespace", "nope"], 2),
-    (["add", "1h", "--pool", "POOL", "--image", "nope"], 2),
+    (["add", "1h", "--image", "image"], 22), (["add", "1h", "--pool", "nope"], 22),
+    (["add", "1h", "--pool", "POOL", "--namespace", "nope"], 22),
+    (["add", "1h", "--pool", "POOL", "--namespace", "off"], 22),
+    (["add", "1h", "--pool", "POOL", "--image", "nope"], 22),
+    (["ls", "--pool", "POOL", "--image", "journaled"], 22),
     (["add", "1h", "--pool", "POOL", "--image", "journaled"], 22),
     (["add", "1h", "--pool", "POOL", "--deadline", "soon"], 22),
     (["remove", "1h", "--pool", "POOL"], 2), (["remove", "--pool", "POOL"], 2),
@@ -200,6 +202,7 @@ def unscheduled(site_a: Site) -> Iterator[str]:
     name = "live-unscheduled"
     site.create_pool(name)
     site.ceph("rbd-mirror", "pool", "enable", name, "image")
+    site.rbd("namespace", "create", f"{name}/off")
     site.rbd("create", f"{name}/journaled", "--size", "4M")
     site.ceph("rbd-mirror", "image", "enable", f"{name}/journaled", "journal")
     yield name
