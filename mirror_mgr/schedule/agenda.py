@@ -20,6 +20,7 @@ class Due(NamedTuple):
     :ivar time: when it is due, in seconds since the epoch
     :ivar missed: how many due times before it had no turn
     :ivar before: the due time that was handled before
+    :ivar skipped: how many later ones were skipped as this one still ran
     """
 
     image: ImageKey
@@ -27,6 +28,7 @@ class Due(NamedTuple):
     rule: Rule
     missed: int
     before: int
+    skipped: int = 0
 
     def is_too_late(self, now: float) -> bool:
         return self.rule.deadline is not None and now - self.time > self.rule.deadline
@@ -76,6 +78,11 @@ class Agenda:
         item = self._items.pop(image, None)
         if item is not None:
             self._unseat(image, item)
+
+    def handled(self, image: ImageKey) -> Optional[int]:
+        """Return until when due times had their turns; None where nothing is due."""
+        item = self._items.get(image)
+        return item.handled if item else None
 
     def next_time(self) -> Optional[int]:
         """Return when the next image is due."""

@@ -17,9 +17,12 @@ from typing import Dict, Iterable, NamedTuple, Optional, Tuple
 
 from ..errors import InvalidArgument, MalformedData
 from .levels import ImageKey, Level, levels_of
-from .rules import Rule
+from .rules import Rule, moment_of, typed
 
 OBJECT = "mirror_mgr_snapshot_schedule"
+
+# What reading JSON that anybody may have written raises, and taking it for what it is not.
+UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
 
 
 @dataclass(frozen=True)
@@ -67,13 +70,13 @@ def decode_entry(value: bytes) -> Entry:
     """Raise MalformedData where that is no entry, or one of a rule that can't be."""
     try:
         found = json.loads(value)
-        return Entry(_sorted(Rule.from_dict(rule) for rule in found["rules"]),
-                     int(found.get("paused") or 0), int(found.get("since") or 0),
-                     str(found.get("name") or ""))
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise MalformedData(f"not an entry of ours: {error}") from None
+        return Entry(_sorted(map(Rule.from_dict, typed(found, "rules", list))),
+                     moment_of(found, "paused"), moment_of(found, "since"),
+                     typed(found, "name", str, ""))
     except InvalidArgument as error:
         raise MalformedData(error.message) from None
+    except UNREADABLE as error:
+        raise MalformedData(f"not an entry of ours: {error}") from None
 
 
 class Applied(NamedTuple):

@@ -8,15 +8,16 @@ Checked on release 16.2.15.
 
 import json
 import re
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
-from typing import Mapping, NamedTuple, Optional, Tuple
+from typing import Any, List, Mapping, NamedTuple, Optional, Tuple
 
 from ..errors import InvalidArgument, MalformedData
-from .entries import Entry
+from .entries import UNREADABLE, Entry
 from .levels import Level
-from .rules import DAY, MINUTE, Rule, parse_start
+from .rules import DAY, MINUTE, Rule, parse_interval, parse_start, typed
 
 OBJECT = "rbd_mirror_snapshot_schedule"
 OPTIONS = "mgr/rbd_support/"
@@ -34,11 +35,51 @@ def is_option(name: str) -> bool:
 def decode(value: bytes) -> Rules:
     """Given an entry, return its rules; raise MalformedData when one of them can't be."""
     try:
-        return tuple(Rule.from_dict(item) for item in json.loads(value))
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise MalformedData(f"not an entry of rbd_support: {error}") from None
+        return tuple(map(_rule, _items(value)))
     except InvalidArgument as error:
         raise MalformedData(error.message) from None
+
+
+def readable(value: bytes) -> Rules:
+    """Return those rules of an entry that can be, none where it is no list."""
+    found = []
+    with suppress(MalformedData):
+        for item in _items(value):
+            with suppress(InvalidArgument):
+                found.append(_rule(item))
+    return tuple(found)
+
+
+def without(value: bytes, rules: Rules) -> Optional[bytes]:
+    """Return an entry without some of its rules, None when nothing is left of it."""
+    times = {rule.times for rule in rules}
+    left = []
+    for item in _items(value):
+        try:
+            if _rule(item).times in times:
+                continue
+        except InvalidArgument:
+            pass
+        left.append(item)
+    return json.dumps(left, indent=4, sort_keys=True).encode() if left else None
+
+
+def _items(value: bytes) -> List[Any]:
+    try:
+        found = json.loads(value)
+    except UNREADABLE as error:
+        raise MalformedData(f"not an entry of rbd_support: {error}") from None
+    if not isinstance(found, list):
+        raise MalformedData("not an entry of rbd_support: no list")
+    return found
+
+
+def _rule(item: Any) -> Rule:
+    """As rbd_support reads it, which wants both keys."""
+    if not isinstance(item, dict) or "start_time" not in item:
+        raise InvalidArgument(f"not a schedule of rbd_support: {item!r:.60}")
+    start = typed(item, "start_time", str, None)
+    return Rule(parse_interval(typed(item, "interval", str)), parse_start(start) if start else None)
 
 
 def is_due(rules: Rules, time: int, offset: int) -> bool:
@@ -49,6 +90,13 @@ def is_due(rules: Rules, time: int, offset: int) -> bool:
     """
     local = (time + offset) // MINUTE * MINUTE
     return any((local - _base(rule)) % rule.interval == 0 for rule in rules)
+
+
+def next_due(rules: Rules, time: int, offset: int) -> int:
+    """Return the first due time after `time` that it has for an image with these rules."""
+    local = time + offset
+    return min(_base(rule) + ((local - _base(rule)) // rule.interval + 1) * rule.interval
+               for rule in rules) - offset
 
 
 def _base(rule: Rule) -> int:

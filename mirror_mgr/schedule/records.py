@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Dict, Iterable, NamedTuple, Optional
 
 from ..errors import MalformedData
+from .entries import UNREADABLE
+from .rules import END
 
 OBJECT = "mirror_mgr_snapshot_runs"
 FAILING = 3  # failures in a row
@@ -18,10 +20,10 @@ class Record:
     """How it went for an image; times in seconds since the epoch, 0 for never.
 
     :ivar due: the last due time that had its turn: a later manager goes on from there
-    :ivar last_run: when the last snapshot was asked for
+    :ivar last_run: when the last snapshot was asked for, whether it was made or not
     :ivar late: seconds from when it was due until then
-    :ivar took: seconds that it took
-    :ivar snapshot: its id
+    :ivar took: seconds until it was made, or failed
+    :ivar snapshot: the id of the last that was made
     :ivar error: why the last run failed, empty if it did not
     :ivar in_a_row: how many runs failed since the last that did not
     """
@@ -41,22 +43,24 @@ class Record:
     def is_failing(self) -> bool:
         return self.in_a_row >= FAILING
 
-    def had_turn(self, due: int, missed: int) -> "Record":
-        return replace(self, due=max(due, self.due), skipped=self.skipped + missed)
-
-    def without_turn(self) -> "Record":
-        """Nothing is due for the image any more: when that changes it starts from then."""
-        return replace(self, due=0)
+    def until(self, due: int) -> "Record":
+        """With 0 nothing is due for the image: when that changes it starts from then."""
+        return replace(self, due=due)
 
     def succeeded(self, at: float, late: float, took: float, snapshot: int) -> "Record":
-        return replace(self, last_run=round(at, 3), late=round(late, 3), took=round(took, 3),
-                       snapshot=snapshot, error="", done=self.done + 1, in_a_row=0)
+        return replace(self._ran(at, late, took), snapshot=snapshot, error="", done=self.done + 1,
+                       in_a_row=0)
 
-    def failed_with(self, error: str) -> "Record":
-        return replace(self, error=error, failed=self.failed + 1, in_a_row=self.in_a_row + 1)
+    def failed_with(self, error: str, at: float, late: float, took: float) -> "Record":
+        return replace(self._ran(at, late, took), error=error, failed=self.failed + 1,
+                       in_a_row=self.in_a_row + 1)
 
-    def skipped_one(self) -> "Record":
-        return replace(self, skipped=self.skipped + 1)
+    def _ran(self, at: float, late: float, took: float) -> "Record":
+        return replace(self, last_run=round(at, 3), late=round(max(0.0, late), 3),
+                       took=round(max(0.0, took), 3))
+
+    def skip(self, count: int) -> "Record":
+        return replace(self, skipped=self.skipped + count)
 
     def encode(self) -> bytes:
         return json.dumps(asdict(self), separators=(",", ":")).encode()
@@ -67,9 +71,13 @@ def decode_record(value: bytes) -> Record:
     try:
         found: Dict[str, Any] = json.loads(value)
         default = asdict(Record())
-        return Record(**{name: type(default[name])(value)
-                         for name, value in found.items() if name in default})
-    except (ValueError, TypeError, AttributeError) as error:
+        record = Record(**{name: type(default[name])(value)
+                           for name, value in found.items() if name in default})
+        for number in (record.due, record.last_run, record.late, record.took):
+            if not 0 <= number < END:
+                raise ValueError(f"{number} is no time")
+        return record
+    except UNREADABLE as error:
         raise MalformedData(f"not a record of ours: {error}") from None
 
 

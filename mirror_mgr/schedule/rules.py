@@ -15,12 +15,13 @@ MINUTE = 60
 DAY = 86400
 _UNITS = {"d": DAY, "h": 3600, "m": MINUTE, "": MINUTE}
 _LONGEST = 36500 * DAY
+END = 2932896 * DAY  # 10000-01-01: no later time can be written
 
 _INTERVAL = re.compile(r"([0-9]+)([dhm]?)")
 _START = re.compile(
-    r"(?:(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})[T ])?T?"
+    r"(?:(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{8})[T ])?T?"
     r"(?P<hour>[0-9]{2}):?(?P<minute>[0-9]{2})(?::?(?P<second>[0-9]{2})(?:[.,]0+)?)?"
-    r" ?(?P<zone>Z|UTC|[+-][0-9]{2}(?::?[0-9]{2})?)?")
+    r" ?(?P<zone>Z|UTC|[+-][0-9]{2}(?::?[0-9]{2})?)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -85,12 +86,35 @@ class Rule:
     @classmethod
     def from_dict(cls, value: Dict[str, Any]) -> "Rule":
         """Given what `to_dict` returns, return the rule; raise InvalidArgument."""
-        start, deadline = value.get("start_time"), value.get("deadline")
-        return cls(parse_interval(str(value.get("interval"))),
-                   parse_start(str(start)) if start else None,
-                   bool(value.get("spread")),
-                   parse_interval(str(deadline), "deadline") if deadline else None,
-                   int(value.get("since") or 0))
+        start = typed(value, "start_time", str, None)
+        deadline = typed(value, "deadline", str, None)
+        return cls(parse_interval(typed(value, "interval", str)),
+                   None if start is None else parse_start(start),
+                   typed(value, "spread", bool, False),
+                   None if deadline is None else parse_interval(deadline, "deadline"),
+                   moment_of(value, "since"))
+
+
+_REQUIRED: Any = object()
+
+
+def typed(value: Dict[str, Any], key: str, kind: type, default: Any = _REQUIRED) -> Any:
+    """Return what is stored under a key; raise InvalidArgument where it is of another type."""
+    found = value.get(key, default)
+    if found is default and default is not _REQUIRED:
+        return found
+    if type(found) is not kind:
+        shown = "missing" if found is _REQUIRED else repr(found)
+        raise InvalidArgument(f"{key}: must be of type {kind.__name__}, it is {shown:.60}")
+    return found
+
+
+def moment_of(value: Dict[str, Any], key: str) -> int:
+    """Return seconds since the epoch, 0 for none; raise InvalidArgument for what is no time."""
+    found: int = typed(value, key, int, 0)
+    if not 0 <= found < END:
+        raise InvalidArgument(f"{key}: {found} is no time in seconds since the epoch")
+    return found
 
 
 def parse_interval(text: str, what: str = "interval") -> int:
@@ -124,10 +148,12 @@ def parse_start(text: str) -> Start:
     try:
         if match is None:
             raise ValueError("not ISO 8601")
-        day = date.fromisoformat(match["date"]) if match["date"] else date(1970, 1, 1)
+        day = _date(match["date"]) if match["date"] else date(1970, 1, 1)
         when = datetime(day.year, day.month, day.day, int(match["hour"]), int(match["minute"]),
                         int(match["second"] or 0), tzinfo=_zone(match["zone"]))
         anchor = (when - datetime(1970, 1, 1, tzinfo=timezone.utc)) // timedelta(seconds=1)
+        if anchor >= END - 2 * _LONGEST:
+            raise ValueError("too far in the future")
     except (ValueError, OverflowError) as error:
         raise InvalidArgument(f"start time {text!r}: {error}; write a time like 14:00, "
                               "14:00:00-05:00 or 2026-11-23T14:00:00Z") from None
@@ -137,12 +163,17 @@ def parse_start(text: str) -> Start:
     return Start(anchor, bool(match["date"]), shown)
 
 
+def _date(text: str) -> date:
+    digits = text.replace("-", "")
+    return date(int(digits[:4]), int(digits[4:6]), int(digits[6:]))
+
+
 def _zone(text: Optional[str]) -> timezone:
-    if text in (None, "", "Z", "UTC"):
+    if text is None or text.upper() in ("Z", "UTC"):
         return timezone.utc
-    digits = str(text)[1:].replace(":", "")
+    digits = text[1:].replace(":", "")
     hours, minutes = int(digits[:2]), int(digits[2:] or 0)
-    if minutes > 59:
+    if hours > 23 or minutes > 59:
         raise ValueError("no such time zone")
     offset = timedelta(hours=hours, minutes=minutes)
-    return timezone(-offset if str(text)[0] == "-" else offset)
+    return timezone(-offset if text[0] == "-" else offset)

@@ -45,6 +45,7 @@ class Scheduler:
         self._why_not = "it has just started"
         self._beat = clock.monotonic()
         self._session: Optional[Session] = None
+        self._health: List[HealthItem] = []  # as the last session saw it
 
     # Life
 
@@ -204,7 +205,9 @@ class Scheduler:
             items.append(HealthItem(SCHEDULER_LATE, "loop", (
                 f"the loop of the snapshot schedules is {late:.0f} s late: {self._why_not}")))
         session = self._session
-        return items + (session.health if session is not None else [])
+        if session is not None and session.health is not None:
+            self._health = session.health
+        return items + self._health
 
     def _ask(self, part: "Callable[[Session], Coroutine[Any, Any, T]]") -> T:
         loop, session = self._loop, self._session

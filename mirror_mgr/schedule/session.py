@@ -5,15 +5,26 @@ Everything here runs on the scheduler's asyncio loop, which alone touches the st
 
 import asyncio
 import time
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from typing import Any, Callable, Coroutine, Dict, List, Optional, Set, Tuple, TypeVar
+from typing import (
+    Any,
+    Callable,
+    Coroutine,
+    Dict,
+    List,
+    NamedTuple,
+    Optional,
+    Set,
+    Tuple,
+    TypeVar,
+)
 
 from ..clock import Clock
 from ..cluster.connection import Connection
 from ..errors import DeadlineExceeded, Fenced, InvalidArgument, MirrorError, NotFound, NotReady
 from ..model import HealthItem
+from ..output import utc_time
 from ..waiting import heard
 from . import rbd_support
 from .agenda import Due
@@ -25,7 +36,8 @@ from .levels import ImageKey, Level
 from .model import Adopted, ImageView, LevelView
 from .records import Record
 from .rules import Rule
-from .state import NO_PEER_CURE, SCHEDULER_LATE, State
+from .slots import Slots
+from .state import NO_PEER_CURE, SCHEDULER_LATE, SNAPSHOTS_FAILING, State
 from .store import Part, Store
 
 TICK_SECONDS = 1.0
@@ -37,9 +49,8 @@ HEALTH_SECONDS = 5.0
 SAVE_SECONDS = 0.5        # between two writes of records
 LATE_SECONDS = 60.0
 LEFT_SECONDS = 100.0      # that rbd_support has for a due time that is its as well
+FRESH_SECONDS = 3.0       # that a command waits to hear what others changed a moment ago
 STOP_SECONDS = 5.0        # for snapshots under way to be made when the session ends
-
-_NOW = Rule(interval=0)   # of a turn that a user asked for
 
 T = TypeVar("T")
 
@@ -58,18 +69,22 @@ class Session:
         self._pools: Dict[int, PoolView] = {}
         self._reading: Dict[Optional[int], "asyncio.Task[None]"] = {}
         self._read_lock = asyncio.Lock()
+        self._reads_begun = 0
+        self._reads_ended = 0
+        self._has_read = asyncio.Event()
         self._changes = 0
         self._change_lock = asyncio.Lock()  # from the look at an entry until its new one is stored
         self._recorded: Set[int] = set()
         self._turns: Set["asyncio.Task[None]"] = set()
         self._makings: Set["asyncio.Task[Optional[Made]]"] = set()
-        self._slots = asyncio.Semaphore(max(1, int(host.get_option("snapshots_in_flight"))))
+        self._slots = Slots()
         self._waiting: Dict[ImageKey, int] = {}
-        self._given_up: Set[ImageKey] = set()
+        self._given_up: Dict[ImageKey, int] = {}
         self._awake = asyncio.Event()
         self._look = asyncio.Event()
         self._fenced: Optional[Fenced] = None
-        self.health: List[HealthItem] = []
+        self._over = False
+        self.health: Optional[List[HealthItem]] = None  # None before the first look
         self._health_due = 0.0
 
     def wake(self) -> None:
@@ -127,15 +142,21 @@ class Session:
         if self._turns:
             await asyncio.wait(self._turns, timeout=STOP_SECONDS)
         if self._fenced is None:
-            with suppress(MirrorError, asyncio.TimeoutError):
-                await asyncio.wait_for(self._save(), STOP_SECONDS)
+            # Not wait_for, which would wait for a write that hangs to end.
+            saving = asyncio.ensure_future(self._save())
+            await asyncio.wait({saving}, timeout=STOP_SECONDS)
+            saving.add_done_callback(lambda task: task.cancelled() or task.exception())
+        self._over = True
         self._state.busy.clear()
         return not self._makings
 
     def _tick(self) -> None:
         now = self._clock.time()
+        self._slots.limit = max(1, int(self._host.get_option("snapshots_in_flight")))
         for due in self._state.take(now, LEAD_SECONDS):
-            self._start(due, scheduled=True)
+            task = asyncio.ensure_future(self._turn(due))
+            self._turns.add(task)
+            task.add_done_callback(self._turns.discard)
         if self._clock.monotonic() >= self._health_due:
             self._health_due = self._clock.monotonic() + HEALTH_SECONDS
             self.health = self._wrong(now)
@@ -156,73 +177,74 @@ class Session:
                 f"{len(self._waiting)} images wait for their mirror snapshots, the first for "
                 f"{waits:.0f} s; make their schedules rarer or spread them, or raise the module "
                 "option snapshots_in_flight")))
+        for key, due in self._given_up.items():
+            image = self._state.images.get(key)
+            if image is not None:
+                items.append(HealthItem(SNAPSHOTS_FAILING, image.spec, (
+                    f"image '{image.spec}': the mirror snapshot that was due at {utc_time(due)} "
+                    "is still not made, and none is begun before; see: ceph health detail")))
         return items
 
     # Turns
 
-    def _start(self, due: Due, scheduled: bool) -> "asyncio.Task[None]":
-        task = asyncio.ensure_future(self._turn(due, scheduled))
-        self._turns.add(task)
-        task.add_done_callback(self._turns.discard)
-        return task
-
-    async def _turn(self, due: Due, scheduled: bool) -> None:
+    async def _turn(self, due: Due) -> None:
         """Make the snapshot of one image; whatever comes of it is noted down."""
-        made: Optional[Made] = None
-        failure = ""
-        skipped = False
         try:
-            made = await self._make(due, scheduled)
-            if made is None:
-                self._look.set()
+            outcome = await self._attempt(due, scheduled=True)
         except (Fenced, asyncio.CancelledError) as error:
-            if scheduled:
-                self._state.agenda.put_back(due, self._clock.time())
-            self._state.busy.pop(due.image, None)
+            self._state.put_back(due, self._clock.time())
             if not isinstance(error, Fenced):
                 raise
             self._is_fenced(error)
             return
+        if due.image not in self._given_up:
+            self._state.busy.pop(due.image, None)
+        self._state.change(due.image, lambda record: outcome.note(record.skip(due.missed)))
+
+    async def _attempt(self, due: Due, scheduled: bool) -> "_Outcome":
+        """Raise Fenced, and nothing else but being cancelled."""
+        now = self._clock.time
+        at = [float(due.time)]
+        try:
+            made = await self._make(due, scheduled, at)
         except _TooLate:
-            skipped = True
+            return _Outcome(lambda record: record.skip(1))
+        except Fenced:
+            raise
         except MirrorError as error:
             failure = error.message
         except Exception as error:
             self._host.log.exception("a mirror snapshot failed; please report this")
             failure = f"an error inside mirror_mgr: {error}"
-        # The record as it is by now: turns may have been skipped meanwhile.
-        record = self._state.records.get(due.image, Record())
-        if scheduled:
-            record = record.had_turn(due.time, due.missed)
-        if failure:
-            record = record.failed_with(failure)
-        elif skipped:
-            record = record.skipped_one()
-        elif made is not None:
-            record = self._succeeded(record, due, made)
-        if due.image in self._state.images:
-            self._state.put_record(due.image, record)
-        if due.image not in self._given_up:
-            self._state.busy.pop(due.image, None)
+        else:
+            if made is not None:
+                return _Outcome(self._success(due, made, scheduled))
+            self._look.set()
+            return _Outcome(lambda record: record, "it is not primary here any more, or gone")
+        late, took = at[0] - due.time if scheduled else 0.0, now() - at[0]
+        return _Outcome(
+            lambda record: record.failed_with(failure, at[0], late, took), failure)
 
-    def _succeeded(self, record: Record, due: Due, made: Made) -> Record:
-        if not made.ours and made.snapshot == record.snapshot:
-            return record  # it was noted down already
-        took = max(0.0, self._clock.time() - made.at) if made.ours else 0.0
-        return record.succeeded(made.at, max(0.0, made.at - due.time), took, made.snapshot)
+    def _success(self, due: Due, made: Made, scheduled: bool) -> Callable[[Record], Record]:
+        return partial(_succeeded, made=made, late=made.at - due.time if scheduled else 0.0,
+                       took=self._clock.time() - made.at)
 
-    async def _make(self, due: Due, scheduled: bool) -> Optional[Made]:
-        """Raise _TooLate, DeadlineExceeded, or what went wrong."""
+    async def _make(self, due: Due, scheduled: bool, at: List[float]) -> Optional[Made]:
+        """Raise _TooLate, DeadlineExceeded, or what went wrong; put into `at` when it began."""
         now = self._clock.time
-        twice = scheduled and self._state.left_to_rbd_support(due, now(), _utc_offset())
+        twice = scheduled and self._state.left_to_rbd_support(
+            due, now(), _utc_offset(due.time))
         if twice:
             await asyncio.sleep(due.time + self._left(due) - now())
-        self._waiting[due.image] = due.time
+        if scheduled:
+            self._waiting[due.image] = due.time
         try:
             await self._slots.acquire()
         finally:
-            self._waiting.pop(due.image, None)
+            if scheduled:
+                self._waiting.pop(due.image, None)
         try:
+            at[0] = max(at[0], now())
             if due.is_too_late(now()):
                 raise _TooLate
             image = self._state.images.get(due.image)
@@ -237,7 +259,7 @@ class Session:
             making.add_done_callback(self._makings.discard)
             await asyncio.wait({making}, timeout=seconds + max(0.0, due.time - now()))
             if not making.done():
-                self._give_up(due, making)
+                self._give_up(due, making, scheduled)
                 raise DeadlineExceeded(f"image '{image.spec}': no mirror snapshot after "
                                        f"{seconds:g} s; see: ceph health detail")
             return making.result()
@@ -247,20 +269,25 @@ class Session:
     def _left(self, due: Due) -> float:
         """How long rbd_support has for a due time: it comes late, and must be done by the next."""
         upcoming = self._state.agenda.next_of(due.image)
-        gap = upcoming - due.time if upcoming is not None else LEFT_SECONDS
-        return min(LEFT_SECONDS, 0.8 * gap)
+        bounds = [LEFT_SECONDS]
+        if upcoming is not None:
+            bounds.append(0.8 * (upcoming - due.time))
+        if due.rule.deadline is not None:
+            bounds.append(0.8 * due.rule.deadline)
+        return min(bounds)
 
-    def _give_up(self, due: Due, making: "asyncio.Task[Optional[Made]]") -> None:
+    def _give_up(self, due: Due, making: "asyncio.Task[Optional[Made]]", scheduled: bool) -> None:
         """Wait no longer for a creation that hangs; its image stays busy until it ends."""
-        self._given_up.add(due.image)
+        if scheduled:
+            self._given_up[due.image] = due.time
 
         def ended(making: "asyncio.Task[Optional[Made]]") -> None:
-            self._given_up.discard(due.image)
-            self._state.busy.pop(due.image, None)
+            if scheduled and not self._over:
+                self._given_up.pop(due.image, None)
+                self._state.busy.pop(due.image, None)
             made = None if making.cancelled() or making.exception() else making.result()
-            record = self._state.records.get(due.image)
-            if made is not None and record is not None:
-                self._state.put_record(due.image, self._succeeded(record, due, made))
+            if made is not None:
+                self._state.change(due.image, self._success(due, made, scheduled))
 
         making.add_done_callback(ended)
 
@@ -282,21 +309,38 @@ class Session:
     async def _read_all(self) -> None:
         """Read every pool at once; one that does not answer keeps what was known of it."""
         async with self._read_lock:
-            pools = dict(await self._connection.run(self._host.pools))
-            for pool_id in [pool_id for pool_id in self._pools if pool_id not in pools]:
-                del self._pools[pool_id]
-                del self._parts[pool_id]
-            self._begin(None, self._read_global)
-            for pool_id, name in pools.items():
-                self._begin(pool_id, partial(self._read_pool, pool_id, name))
-            await asyncio.wait(self._reading.values(), timeout=READ_SECONDS)
-            for pool in [pool for pool, task in self._reading.items() if task.done()]:
-                self._judge(pool, self._reading.pop(pool))
-            if self._reading:
-                self._host.log.warning(
-                    "snapshot schedules: no answer within %d s for %s", READ_SECONDS,
-                    ", ".join(map(self._state.place, self._reading)))
-            self._arrange()
+            self._reads_begun += 1
+            try:
+                await self._read_pools()
+            finally:
+                self._reads_ended = self._reads_begun
+                self._has_read.set()
+                self._has_read = asyncio.Event()
+
+    async def _read_pools(self) -> None:
+        pools = dict(await self._connection.run(self._host.pools))
+        for pool_id in [pool_id for pool_id in self._pools if pool_id not in pools]:
+            del self._pools[pool_id]
+            self._parts.pop(pool_id, None)
+        self._begin(None, self._read_global)
+        for pool_id, name in pools.items():
+            self._begin(pool_id, partial(self._read_pool, pool_id, name))
+        await asyncio.wait(self._reading.values(), timeout=READ_SECONDS)
+        for pool in [pool for pool, task in self._reading.items() if task.done()]:
+            self._judge(pool, self._reading.pop(pool))
+        if self._reading:
+            self._host.log.warning(
+                "snapshot schedules: no answer within %d s for %s", READ_SECONDS,
+                ", ".join(map(self._state.place, self._reading)))
+        self._arrange()
+
+    async def _fresh(self) -> None:
+        """Have what was changed by others until now be known, unless that takes long."""
+        wanted = self._reads_begun + 1
+        until = self._clock.monotonic() + FRESH_SECONDS
+        self._look.set()
+        while self._reads_ended < wanted and self._clock.monotonic() < until:
+            await heard(self._has_read, until - self._clock.monotonic())
 
     def _begin(self, pool: Optional[int], read: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Begin to read a pool, or with None what holds for all, unless that is under way."""
@@ -312,6 +356,9 @@ class Session:
             pass  # it was removed meanwhile
         except MirrorError as error:
             self._host.log.warning("snapshot schedules: %s: %s", self._state.place(pool), error)
+        except Exception:
+            self._host.log.exception("snapshot schedules: %s can't be read; please report this",
+                                     self._state.place(pool))
 
     async def _read_global(self) -> None:
         self._parts[None] = await self._unchanged(self._store.read_global)
@@ -356,21 +403,31 @@ class Session:
                 return
             except MirrorError as error:
                 self._host.log.warning("snapshot schedules: %s", error)
+                await asyncio.sleep(REFRESH_SECONDS)
 
     async def _save(self) -> None:
-        by_pool: Dict[int, Dict[ImageKey, Record]] = {}
+        """Write what is new of each pool; raise the first error, when all others are written."""
+        by_pool: Dict[int, Set[ImageKey]] = {}
         for image in self._state.unsaved:
-            by_pool.setdefault(image.pool_id, {})[image] = self._state.records[image]
-        self._state.unsaved.clear()
-        for pool_id, found in by_pool.items():
-            try:
-                await self._store.save_records(pool_id, found)
-            except NotFound:
-                continue  # the pool was removed
-            except MirrorError:
-                self._state.unsaved.update(image for image in found
-                                           if image in self._state.records)
-                raise
+            by_pool.setdefault(image.pool_id, set()).add(image)
+        results = await asyncio.gather(*(
+            self._save_pool(*item) for item in by_pool.items()), return_exceptions=True)
+        for error in results:
+            if isinstance(error, BaseException):
+                raise error
+
+    async def _save_pool(self, pool_id: int, images: Set[ImageKey]) -> None:
+        self._state.unsaved -= images
+        saved = False
+        try:
+            await self._store.save_records(
+                pool_id, {image: self._state.to_store(image) for image in images})
+            saved = True
+        except NotFound:
+            saved = True  # the pool was removed
+        finally:
+            if not saved:
+                self._state.unsaved.update(images & set(self._state.records))
 
     # What commands ask for
 
@@ -384,6 +441,7 @@ class Session:
         async with self._change_lock:
             entry = self._state.book.get(level)
             if not entry.rules or (rule is not None and not entry.has(rule)):
+                await self._fresh()
                 raise NotFound(self._no_such(level, rule))
             await self._change(level, replace(entry, rules=()) if rule is None
                                else entry.without(rule))
@@ -424,7 +482,7 @@ class Session:
         await self._store.save_entry(level, entry)
         self._changes += 1
         self._state.set_entry(level, entry)
-        part = self._parts.get(level.pool_id, Part({}, {}, {}))
+        part = self._parts.get(level.pool_id, Part.empty())
         ours = {**part.ours, level: entry}
         if entry.is_empty:
             del ours[level]
@@ -442,17 +500,16 @@ class Session:
         ready = [image for image in images if self._state.has_peer(image)]
         if not ready:
             raise InvalidArgument(f"{self._state.level_name(level)}: {NO_PEER_CURE}")
-        await asyncio.gather(*(self._run_one(image) for image in ready))
-        failed = {image.spec: MirrorError(self._state.records[image.key].error)
-                  for image in ready if self._state.records.get(image.key, Record()).error}
-        return len(ready), failed
+        failures = await asyncio.gather(*(self._run_one(image) for image in ready))
+        return len(ready), {image.spec: MirrorError(failure)
+                            for image, failure in zip(ready, failures) if failure}
 
-    async def _run_one(self, image: Image) -> None:
-        if image.key not in self._state.busy:
-            now = int(self._clock.time())
-            due = Due(image.key, now, _NOW, 0, now)
-            self._state.busy[image.key] = due
-            await self._start(due, scheduled=False)
+    async def _run_one(self, image: Image) -> str:
+        """Return what went wrong.  What is due meanwhile has its turn all the same."""
+        now = int(self._clock.time())
+        outcome = await self._attempt(Due(image.key, now, _NOW, 0, now), scheduled=False)
+        self._state.change(image.key, outcome.note)
+        return outcome.failure
 
     async def adopt(self, level: Level, dry_run: bool) -> Adopted:
         async with self._change_lock:
@@ -461,13 +518,14 @@ class Session:
     async def _adopt(self, level: Level, dry_run: bool) -> Adopted:
         await self._read_all()
         now = int(self._clock.time())
-        names = {found: self._state.image_name(found) or "" for found in self._state.theirs}
-        adoptions = rbd_support.adopt(self._state.theirs, self._state.book.entries, names, level,
-                                      now, _utc_offset())
+        theirs = self._state.adoptable()
+        names = {found: self._state.image_name(found) or "" for found in theirs}
+        adoptions = rbd_support.adopt(theirs, self._state.book.entries, names, level, now,
+                                      _utc_offset(now))
         if not dry_run:
             for adoption in adoptions:
                 await self._save_entry(adoption.level, adoption.entry)
-                await self._store.remove_theirs(adoption.level)
+                await self._store.remove_theirs(adoption.level, theirs[adoption.level])
                 self._state.adopted(adoption.level, now)
             await self._read_all()
         return Adopted(dry_run, adoptions, tuple(
@@ -475,9 +533,11 @@ class Session:
             self._state.damaged_theirs())
 
     async def listing(self, level: Level, recursive: bool) -> Tuple[LevelView, ...]:
+        await self._fresh()
         return self._state.listing(level, recursive)
 
     async def status(self, level: Level) -> Tuple[ImageView, ...]:
+        await self._fresh()
         return self._state.status(level)
 
 
@@ -485,6 +545,28 @@ class _TooLate(Exception):
     """The deadline of the rule has passed."""
 
 
-def _utc_offset() -> int:
+class _Outcome(NamedTuple):
+    """What came of a turn.
+
+    :ivar note: what it makes of the image's record
+    :ivar failure: what went wrong, in a sentence
+    """
+
+    note: Callable[[Record], Record]
+    failure: str = ""
+
+
+_NOW = Rule(interval=0)  # of a turn that a user asked for
+
+
+def _succeeded(record: Record, made: Made, late: float, took: float) -> Record:
+    if made.ours:
+        return record.succeeded(made.at, late, took, made.snapshot)
+    if made.snapshot == record.snapshot:
+        return record  # it was noted down already
+    return record.succeeded(made.at, late, 0.0, made.snapshot)
+
+
+def _utc_offset(at: int) -> int:
     """How many seconds the manager's local time is ahead of UTC."""
-    return time.localtime().tm_gmtoff
+    return time.localtime(at).tm_gmtoff

@@ -4,7 +4,7 @@ What is stored is in `book`, `theirs` and `records`; what is there is in `images
 the agenda in line with them whenever they change.
 """
 
-from typing import Dict, FrozenSet, List, Mapping, NamedTuple, Optional, Set, Tuple
+from typing import Callable, Dict, FrozenSet, List, Mapping, NamedTuple, Optional, Set, Tuple
 
 from ..model import HealthItem
 from . import rbd_support
@@ -23,7 +23,7 @@ from .model import (
     LevelView,
 )
 from .records import Record
-from .rules import Rule
+from .rules import MINUTE, Rule
 from .store import Part
 
 SCHEDULER_LATE = "scheduler-late"
@@ -39,8 +39,10 @@ NO_PEER_CURE = ("the pool has no peer that a snapshot could be of use to; "
 
 
 class _Adopted(NamedTuple):
+    """What rbd_support had at a level, and when it was taken over."""
+
     rules: Tuple[Rule, ...]
-    until: float
+    at: int
 
 
 class State:
@@ -49,6 +51,7 @@ class State:
     def __init__(self) -> None:
         self.book = Book({})
         self.theirs: Dict[Level, Tuple[Rule, ...]] = {}
+        self.readable: Dict[Level, Tuple[Rule, ...]] = {}
         self.damaged: Tuple[str, ...] = ()
         self.pools: Dict[int, PoolView] = {}
         self.images: Dict[ImageKey, Image] = {}
@@ -66,6 +69,8 @@ class State:
                           for level, entry in part.ours.items()})
         self.theirs = {level: rules for part in parts.values()
                        for level, rules in part.theirs.items()}
+        self.readable = {level: rules for part in parts.values()
+                         for level, rules in part.readable.items() if rules}
         self.damaged = tuple(f"{self.place(pool)}: {where}: {wrong}"
                              for pool, part in parts.items()
                              for where, wrong in part.damaged.items())
@@ -101,9 +106,16 @@ class State:
         self.records[image] = record
         self.unsaved.add(image)
 
-    def adopted(self, level: Level, now: float) -> None:
+    def to_store(self, image: ImageKey) -> Record:
+        """Return the record to be stored: whoever reads it repeats a turn that is not over."""
+        busy = self.busy.get(image)
+        due = busy.before if busy else self.agenda.handled(image) or 0
+        self.records[image] = self.records[image].until(due)
+        return self.records[image]
+
+    def adopted(self, level: Level, now: int) -> None:
         """Keep in mind what rbd_support may go on with for a while."""
-        self._adopted[level] = _Adopted(self.theirs.pop(level), now + ADOPTED_SECONDS)
+        self._adopted[level] = _Adopted(self.theirs.pop(level, ()), now)
 
     # What follows
 
@@ -124,26 +136,61 @@ class State:
         """Return the turns to be had now; one whose image is still busy is skipped."""
         found = []
         for due in self.agenda.take(now, lead):
-            if due.image in self.busy:
-                record = self.records.get(due.image, Record())
-                self.put_record(due.image, record.had_turn(due.time, due.missed).skipped_one())
-            else:
+            busy = self.busy.get(due.image)
+            if busy is None:
                 self.busy[due.image] = due
                 found.append(due)
+                continue
+            self._skip(busy, due)
         return found
+
+    def _skip(self, busy: Due, due: Due) -> None:
+        count = due.missed + 1
+        self.busy[due.image] = due._replace(before=busy.before, missed=busy.missed,
+                                            skipped=busy.skipped + count)
+        self.change(due.image, lambda record: record.skip(count))
+
+    def put_back(self, due: Due, now: float) -> None:
+        """Have a turn that came to nothing be due again, with what was skipped because of it."""
+        busy = self.busy.pop(due.image, due)
+        self.change(due.image, lambda record: record.skip(-busy.skipped))
+        self.agenda.put_back(busy, now)
+
+    def change(self, image: ImageKey, note: Callable[[Record], Record]) -> None:
+        """Note something down about an image, unless it is gone."""
+        if image in self.images:
+            self.put_record(image, note(self.records.get(image, Record())))
 
     def left_to_rbd_support(self, due: Due, now: float, offset: int) -> bool:
         """Tell whether rbd_support makes a snapshot for the same due time.
 
         `offset` is how many seconds the manager's local time is ahead of UTC.
         """
-        return rbd_support.is_due(self._their_rules(due.image, now), due.time, offset)
-
-    def _their_rules(self, image: ImageKey, now: float) -> Tuple[Rule, ...]:
+        levels = levels_of(due.image)
         known = {level: adopted.rules for level, adopted in self._adopted.items()
-                 if adopted.until > now}
-        known.update(self.theirs)
-        return rbd_support.covering(known, levels_of(image)) or ()
+                 if now - adopted.at < ADOPTED_SECONDS}
+        rules = rbd_support.covering({**known, **self.theirs}, levels) or ()
+        return rbd_support.is_due(rules, due.time, offset) or self._is_left(due, offset)
+
+    def _is_left(self, due: Due, offset: int) -> bool:
+        """Tell whether rbd_support has this due time left from before a level was adopted.
+
+        It forgets what an image waits for only when no schedule is left in the image's namespace.
+        """
+        levels = levels_of(due.image)
+        adopted = next((self._adopted[level] for level in levels if level in self._adopted), None)
+        if adopted is None or not adopted.rules:
+            return False
+        namespace = levels[1]
+        return (rbd_support.next_due(adopted.rules, adopted.at, offset)
+                == due.time // MINUTE * MINUTE
+                and any(other.covers(namespace) or namespace.covers(other)
+                        for other in self.theirs))
+
+    def adoptable(self) -> Dict[Level, Tuple[Rule, ...]]:
+        """Return what can be read of rbd_support's entries, also of those that are damaged."""
+        return {level: self.theirs.get(level, ()) + self.readable.get(level, ())
+                for level in {**self.theirs, **self.readable}}
 
     def _rules(self, image: Image) -> Tuple[Rule, ...]:
         """Return the rules that the image runs by at present."""
@@ -159,7 +206,7 @@ class State:
         """An image that had its turns until now goes on from there, also after a failover."""
         record = self.records.get(image, Record())
         if not record.due:
-            record = record.had_turn(int(now), 0)
+            record = record.until(int(now))
             self.put_record(image, record)
         self.agenda.put(image, rules, record.due, now)
 
@@ -169,11 +216,10 @@ class State:
             self.agenda.drop(image)
         record = self.records.get(image)
         if record is not None and record.due:
-            self.put_record(image, record.without_turn())
+            self.put_record(image, record.until(0))
 
     def _handled(self, image: ImageKey, now: float) -> int:
-        busy = self.busy.get(image)
-        return max(int(now), self.records.get(image, Record()).due, busy.time if busy else 0)
+        return max(int(now), self.agenda.handled(image) or 0)
 
     # What is told
 

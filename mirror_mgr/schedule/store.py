@@ -1,7 +1,20 @@
 """Schedules and records in RADOS, and those of all pools in the manager's key/value store."""
 
 import json
-from typing import Callable, Dict, Iterable, Mapping, NamedTuple, Tuple, TypeVar
+from contextlib import contextmanager
+from functools import partial
+from typing import (
+    Callable,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Tuple,
+    TypeVar,
+)
 
 from ..cluster.connection import Connection
 from ..cluster.pool import Pool
@@ -21,12 +34,19 @@ T = TypeVar("T")
 class Part(NamedTuple):
     """What one pool holds, or what holds for all of them.
 
+    :ivar theirs: what rbd_support runs
+    :ivar readable: what can be read of entries of rbd_support that are damaged
     :ivar damaged: what is wrong with the entries that can't be read, by where they are
     """
 
     ours: Dict[Level, Entry]
     theirs: Dict[Level, Tuple[Rule, ...]]
+    readable: Dict[Level, Tuple[Rule, ...]]
     damaged: Dict[str, str]
+
+    @classmethod
+    def empty(cls) -> "Part":
+        return cls({}, {}, {}, {})
 
 
 class Store:
@@ -37,28 +57,35 @@ class Store:
         self._host = host
 
     async def read_pool(self, pool_id: int) -> Part:
-        damaged: Dict[str, str] = {}
-        return Part(
-            await self._read(pool_id, entries.OBJECT, entries.decode_entry, damaged),
-            await self._read(pool_id, rbd_support.OBJECT, rbd_support.decode, damaged), damaged)
+        part = Part.empty()
+        await self._read(pool_id, entries.OBJECT, part.damaged,
+                         partial(_decode, part.ours, entries.decode_entry))
+        await self._read(pool_id, rbd_support.OBJECT, part.damaged, partial(_decode_theirs, part))
+        return part
 
     async def read_global(self) -> Part:
-        part = Part({}, {}, {})
+        part = Part.empty()
         value = await self._connection.run(self._host.get_store, KEY)
         if value:
-            _decode(part.ours, EVERYWHERE, value.encode(), entries.decode_entry, part.damaged,
-                    f"key {KEY} of the module")
+            with _noting(part.damaged, f"key {KEY} of the module"):
+                _decode(part.ours, entries.decode_entry, EVERYWHERE, value.encode())
+        for option in await self._their_options():
+            with _noting(part.damaged, f"option {option['name']}"):
+                _decode_theirs(part, EVERYWHERE, option["value"].encode())
+        return part
+
+    async def _their_options(self) -> List[Dict[str, str]]:
+        """The option, and those that earlier releases kept under the name of a manager."""
         dump = json.loads(await self._connection.mon_command(
             {"prefix": "config dump", "format": "json"}))
-        for option in dump:
-            if rbd_support.is_option(option["name"]) and option["value"]:
-                _decode(part.theirs, EVERYWHERE, option["value"].encode(), rbd_support.decode,
-                        part.damaged, f"option {option['name']}")
-        return part
+        return [option for option in dump
+                if rbd_support.is_option(option["name"]) and option["value"]]
 
     async def read_records(self, pool_id: int) -> Dict[ImageKey, Record]:
         """One that is damaged is left out: its image starts afresh."""
-        found = await self._read(pool_id, records.OBJECT, records.decode_record, {})
+        found: Dict[Level, Record] = {}
+        await self._read(pool_id, records.OBJECT, {},
+                         partial(_decode, found, records.decode_record))
         return {_image(level): record for level, record in found.items() if level.image_id}
 
     async def save_entry(self, level: Level, entry: Entry) -> None:
@@ -82,47 +109,72 @@ class Store:
         for oid in (entries.OBJECT, records.OBJECT):
             await self._pool(pool_id).remove_omap(oid, keys)
 
-    async def remove_theirs(self, level: Level) -> None:
-        """Remove an entry of rbd_support, which notices within a minute."""
+    async def remove_theirs(self, level: Level, rules: Tuple[Rule, ...]) -> None:
+        """Remove rules from an entry of rbd_support, which notices within a minute.
+
+        What else is in the entry by now stays there.
+        """
         if level.pool_id is not None:
-            await self._pool(level.pool_id).remove_omap(rbd_support.OBJECT, [level.key])
+            await self._remove_theirs_of_pool(self._pool(level.pool_id), level.key, rules)
             return
-        dump = json.loads(await self._connection.mon_command(
-            {"prefix": "config dump", "format": "json"}))
-        for option in dump:
-            if rbd_support.is_option(option["name"]):
-                # A manager that runs does not notice that an option was removed.
-                await self._connection.mon_command({
-                    "prefix": "config set", "who": option["section"], "name": option["name"],
-                    "value": ""})
+        for option in await self._their_options():
+            left = _left_of(option["value"].encode(), rules)
+            # A manager that runs does not notice that an option was removed.
+            await self._connection.mon_command({
+                "prefix": "config set", "who": option["section"], "name": option["name"],
+                "value": (left or b"").decode()})
+
+    async def _remove_theirs_of_pool(self, pool: Pool, key: str, rules: Tuple[Rule, ...]) -> None:
+        value = (await pool.omap(rbd_support.OBJECT)).get(key, b"[]")
+        left = _left_of(value, rules)
+        if left is None:
+            await pool.remove_omap(rbd_support.OBJECT, [key])
+        else:
+            await pool.set_omap(rbd_support.OBJECT, {key: left})
 
     def _pool(self, pool_id: int) -> Pool:
         return self._connection.pool(pool_id)
 
-    async def _read(self, pool_id: int, oid: str, decode: Callable[[bytes], T],
-                    damaged: Dict[str, str]) -> Dict[Level, T]:
-        found: Dict[Level, T] = {}
+    async def _read(self, pool_id: int, oid: str, damaged: Dict[str, str],
+                    take: Callable[[Level, bytes], None]) -> None:
         try:
             omap = await self._pool(pool_id).omap(oid)
         except NotFound:
-            return found
+            return
         for key, value in omap.items():
-            where = f"key {key!r} of object {oid} in the pool"
-            try:
-                level = parse_key(key)
-            except MalformedData as error:
-                damaged[where] = error.message
-                continue
-            _decode(found, level, value, decode, damaged, where)
-        return found
+            with _noting(damaged, f"key {key!r} of object {oid} in the pool"):
+                take(parse_key(key), value)
 
 
-def _decode(found: Dict[Level, T], level: Level, value: bytes, decode: Callable[[bytes], T],
-            damaged: Dict[str, str], where: str) -> None:
+@contextmanager
+def _noting(damaged: Dict[str, str], where: str) -> Iterator[None]:
     try:
-        found[level] = decode(value)
+        yield
     except MalformedData as error:
         damaged[where] = error.message
+
+
+def _decode(found: Dict[Level, T], decode: Callable[[bytes], T], level: Level,
+            value: bytes) -> None:
+    found[level] = decode(value)
+
+
+def _decode_theirs(part: Part, level: Level, value: bytes) -> None:
+    """Several options may be for one level: that of all pools."""
+    try:
+        rules = rbd_support.decode(value)
+    except MalformedData:
+        part.readable[level] = part.readable.get(level, ()) + rbd_support.readable(value)
+        raise
+    part.theirs[level] = part.theirs.get(level, ()) + tuple(
+        rule for rule in rules if rule not in part.theirs.get(level, ()))
+
+
+def _left_of(value: bytes, rules: Tuple[Rule, ...]) -> Optional[bytes]:
+    try:
+        return rbd_support.without(value, rules)
+    except MalformedData:
+        return value
 
 
 def _image(level: Level) -> ImageKey:

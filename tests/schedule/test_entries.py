@@ -12,12 +12,21 @@ HOURLY, DAILY = Rule(3600), Rule(86400, parse_start("14:00"), deadline=60)
 def test_an_entry_is_stored_whole() -> None:
     entry = Entry((HOURLY, DAILY), paused=3, since=2, name="disk")
     assert decode_entry(entry.encode()) == entry
+    assert decode_entry(b'{"rules": [], "of_a_later_release": 1}') == Entry()
 
 
 @pytest.mark.parametrize("value", [
     b"", b"\xff", b"[]", b"{}", b"7", b'{"rules": 1}', b'{"rules": [1]}',
     b'{"rules": [{"interval": "0m"}]}', b'{"rules": [{"interval": "1h", "start_time": "x"}]}',
-    b'{"rules": [], "paused": "x"}'])
+    b'{"rules": [], "paused": "x"}', b'{"rules": [], "paused": 1e999}',
+    b'{"rules": [], "paused": -1}', b'{"rules": [], "since": 253402300800}', b"[" * 100000,
+    b'{"rules": [], "name": 7}', b'{"rules": {}}', b'{"rules": [{"interval": 60}]}',
+    b'{"rules": [{"interval": "1h", "since": 1e999}]}',
+    b'{"rules": [{"interval": "1h", "since": true}]}',
+    b'{"rules": [{"interval": "1h", "spread": "no"}]}',
+    b'{"rules": [{"interval": "1h", "deadline": 60}]}',
+    b'{"rules": [{"interval": "1h", "start_time": ["14:00"]}]}',
+    b'{"rules": [{"start_time": "14:00"}]}'])
 def test_what_is_no_entry(value: bytes) -> None:
     with pytest.raises(MalformedData):
         decode_entry(value)

@@ -1,9 +1,20 @@
+import json
+
 import pytest
 
 from mirror_mgr.errors import MalformedData
 from mirror_mgr.schedule.entries import Entry
 from mirror_mgr.schedule.levels import EVERYWHERE, Level
-from mirror_mgr.schedule.rbd_support import adopt, covering, decode, is_due, is_option
+from mirror_mgr.schedule.rbd_support import (
+    adopt,
+    covering,
+    decode,
+    is_due,
+    is_option,
+    next_due,
+    readable,
+    without,
+)
 from mirror_mgr.schedule.rules import DAY, Rule, parse_start
 
 HOUR = 3600
@@ -18,10 +29,34 @@ def test_entries() -> None:
 
 
 @pytest.mark.parametrize("value", [
-    b"", b"{}x", b"7", b"[1]", b'[{"interval": "0m", "start_time": null}]', b'[{}]'])
+    b"", b"{}x", b"7", b"[1]", b'[{"interval": "0m", "start_time": null}]', b'[{}]', b"\xff",
+    b"[" * 100000, b'[{"interval": 60, "start_time": null}]', b'[{"interval": "1h"}]',
+    b'[{"interval": "1h", "start_time": 14}]'])
 def test_what_is_no_entry(value: bytes) -> None:
     with pytest.raises(MalformedData):
         decode(value)
+
+
+def test_what_can_be_read_of_an_entry_is_taken_and_the_rest_stays() -> None:
+    value = json.dumps([
+        {"interval": "1h", "start_time": None}, {"interval": "0d", "start_time": None}, 7,
+        {"interval": "1d", "start_time": "14:00:00"}]).encode()
+    rules = (Rule(HOUR), Rule(DAY, parse_start("14:00")))
+    assert readable(value) == rules
+    assert readable(b"x") == readable(b"7") == ()
+    left = without(value, rules[:1])
+    assert left is not None and readable(left) == rules[1:]
+    left = without(left, rules[1:])
+    assert left is not None and json.loads(left) == [{"interval": "0d", "start_time": None}, 7]
+    assert without(b'[{"interval": "24h", "start_time": "14:00:00"}]', rules) is None
+
+
+def test_the_next_due_time_is_the_earliest() -> None:
+    rules = (Rule(DAY, parse_start("14:00:00-05:00")), Rule(6 * HOUR, parse_start("01:00")))
+    assert next_due(rules, MIDNIGHT, 0) == MIDNIGHT + HOUR
+    assert next_due(rules, MIDNIGHT + 7 * HOUR, 0) == MIDNIGHT + 9 * HOUR
+    assert next_due(rules, MIDNIGHT + 9 * HOUR, 0) == MIDNIGHT + 13 * HOUR
+    assert next_due(rules[1:], MIDNIGHT, 30 * 60) == MIDNIGHT + HOUR // 2
 
 
 def test_options() -> None:

@@ -5,31 +5,35 @@ from mirror_mgr.schedule.records import Record, decode_record, total
 
 
 def test_a_record_is_stored_whole() -> None:
-    record = Record().had_turn(60, 2).succeeded(60.25, 0.25, 1.5, 4).failed_with("why")
+    record = Record().until(60).skip(2).succeeded(60.25, 0.25, 1.5, 4).failed_with(
+        "why", 90.0, 30.0, 1.0)
     assert decode_record(record.encode()) == record
     assert decode_record(b'{"due": 7, "of_a_later_release": 1}') == Record(due=7)
 
 
-@pytest.mark.parametrize("value", [b"", b"[]", b"3", b'{"due": "x"}', b'{"late": null}'])
+@pytest.mark.parametrize("value", [b"", b"[]", b"3", b'{"due": "x"}', b'{"late": null}',
+    b'{"due": 1e999}', b'{"late": NaN}', b'{"last_run": 1e300}', b'{"last_run": -1}',
+    b"[" * 100000, b"\xff", b'{"snapshot": Infinity}'])
 def test_what_is_no_record(value: bytes) -> None:
     with pytest.raises(MalformedData):
         decode_record(value)
 
 
 def test_failures_in_a_row() -> None:
-    record = Record().failed_with("a").failed_with("b")
+    record = Record().failed_with("a", 1.0, 0.0, 0.0).failed_with("b", 2.0, 0.0, 0.0)
     assert not record.is_failing
-    record = record.failed_with("c")
+    record = record.failed_with("c", 3.0, 0.5, 60.0)
     assert record.is_failing and record.error == "c"
+    assert (record.last_run, record.late, record.took) == (3.0, 0.5, 60.0)
     record = record.succeeded(1.0, 0.0, 0.0, 1)
     assert (record.is_failing, record.error, record.failed, record.done) == (False, "", 3, 1)
 
 
 def test_turns() -> None:
-    record = Record(due=120).had_turn(60, 3)
+    record = Record(due=120).skip(3)
     assert (record.due, record.skipped) == (120, 3)
-    assert record.skipped_one().skipped == 4
-    assert record.without_turn().due == 0
+    assert record.skip(1).skipped == 4
+    assert record.until(0).due == 0
 
 
 def test_sums() -> None:

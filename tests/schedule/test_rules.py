@@ -36,7 +36,9 @@ def test_what_is_no_interval(text: str) -> None:
     ("14:00Z", 14 * HOUR, "14:00:00+00:00"),
     ("14:00:00.000Z", 14 * HOUR, "14:00:00+00:00"),
     ("1970-01-02T00:00Z", 24 * HOUR, "1970-01-02T00:00:00+00:00"),
-    ("2024-02-29T12:00", 1709208000, "2024-02-29T12:00:00")])
+    ("2024-02-29T12:00", 1709208000, "2024-02-29T12:00:00"),
+    ("20240229T120000z", 1709208000, "2024-02-29T12:00:00+00:00"),
+    ("2024-02-29 12:00:00 utc", 1709208000, "2024-02-29T12:00:00+00:00")])
 def test_start_times(text: str, anchor: int, shown: str) -> None:
     start = parse_start(text)
     assert (start.anchor, start.text) == (anchor, shown)
@@ -47,7 +49,8 @@ def test_start_times(text: str, anchor: int, shown: str) -> None:
 
 @pytest.mark.parametrize("text", [
     "noon", "25:00", "14:60", "14", "14:00:00-25:00", "14:00+05:99", "2026-02-29T14:00",
-    "2026-13-01T00:00", "2026-11-23", "14:00 EST", "14:00:61", "0000-01-01T00:00"])
+    "2026-13-01T00:00", "2026-11-23", "14:00 EST", "14:00:61", "0000-01-01T00:00",
+    "2026-1123T14:00", "14:00+99:00", "9999-12-31T23:59", "", "14:00:00.5", "24:00"])
 def test_what_is_no_start_time(text: str) -> None:
     with pytest.raises(InvalidArgument):
         parse_start(text)

@@ -29,7 +29,7 @@ def state(ours: Dict[Level, Entry], pools: Dict[int, PoolView], now: float = T,
           theirs: Iterable[Tuple[Level, Tuple[Rule, ...]]] = ()) -> State:
     found = State()
     found.set_pools(pools)
-    found.set_parts({None: Part(ours, dict(theirs), {})})
+    found.set_parts({None: Part(ours, dict(theirs), {}, {})})
     found.arrange(now)
     return found
 
@@ -38,9 +38,9 @@ def codes(items: List[HealthItem]) -> List[Tuple[str, str]]:
     return sorted((item.code, item.subject) for item in items)
 
 
-def finish(found: State, turn: Due, record: Record) -> None:
-    found.put_record(turn.image, record.had_turn(turn.time, turn.missed))
+def finish(found: State, turn: Due) -> None:
     del found.busy[turn.image]
+    found.change(turn.image, lambda record: record.skip(turn.missed))
 
 
 def test_every_scheduled_primary_image_has_its_turns() -> None:
@@ -48,7 +48,9 @@ def test_every_scheduled_primary_image_has_its_turns() -> None:
                   pool(image(A), image(B), image(ImageKey(1, "", "c"), primary=False)))
     assert [turn.image for turn in found.take(T + 60, 0)] == [A]
     assert found.unsaved == {A}
-    assert found.records[A].due == T
+    assert found.to_store(A).due == T
+    finish(found, Due(A, T + 60, MINUTELY, 0, T))
+    assert found.to_store(A).due == T + 60
 
 
 def test_without_a_peer_nothing_is_made() -> None:
@@ -65,7 +67,7 @@ def test_a_new_manager_goes_on_where_the_last_one_ended() -> None:
     found = State()
     found.records = {A: Record(due=T - 120)}
     found.set_pools(pool(image(A)))
-    found.set_parts({None: Part({EVERYWHERE: Entry((MINUTELY,))}, {}, {})})
+    found.set_parts({None: Part({EVERYWHERE: Entry((MINUTELY,))}, {}, {}, {})})
     found.arrange(T + 1)
     [turn] = found.take(T + 1, 0)
     assert (turn.time, turn.missed) == (T, 1)
@@ -88,9 +90,20 @@ def test_an_image_that_is_busy_is_skipped_and_counted() -> None:
     [turn] = found.take(T + 60, 0)
     assert found.status(EVERYWHERE)[0].state == RUNNING
     assert found.take(T + 180, 0) == []
-    assert (found.records[A].skipped, found.records[A].due) == (2, T + 180)
-    finish(found, turn, found.records[A])
+    assert (found.records[A].skipped, found.to_store(A).due) == (2, T)
+    finish(found, turn)
+    assert (found.records[A].skipped, found.to_store(A).due) == (2, T + 180)
     assert [turn.time for turn in found.take(T + 240, 0)] == [T + 240]
+
+
+def test_a_turn_that_came_to_nothing_is_due_again_with_what_it_had_skipped() -> None:
+    found = state({EVERYWHERE: Entry((MINUTELY,))}, pool(image(A)))
+    [turn] = found.take(T + 60, 0)
+    found.take(T + 120, 0)
+    assert found.take(T + 180, 0) == []
+    found.put_back(turn, T + 190)
+    assert found.records[A].skipped == 0
+    assert found.take(T + 191, 0) == [Due(A, T + 180, MINUTELY, 2, T)]
 
 
 def test_a_change_of_rules_brings_no_turns_of_the_past() -> None:
@@ -160,6 +173,29 @@ def test_rbd_support_has_its_due_times() -> None:
     assert not found.left_to_rbd_support(Due(A, hour, MINUTELY, 0, T), T + 100, 0)
 
 
+def test_rbd_support_keeps_one_due_time_when_a_schedule_is_left_in_the_namespace() -> None:
+    found = state({EVERYWHERE: Entry((MINUTELY,))}, pool(image(A), image(B)), theirs=[
+        (Level.of_image(A), (HOURLY,)), (Level.of_image(B), (HOURLY,)),
+        (Level(1, "", "c"), (HOURLY,))])
+    found.adopted(Level.of_image(A), T)
+    found.adopted(Level.of_image(B), T)
+    hour = T - T % 3600 + 3600
+
+    def left(key: ImageKey, time: int) -> bool:
+        return found.left_to_rbd_support(Due(key, time, MINUTELY, 0, T), time - 3, 0)
+
+    assert left(A, hour)
+    assert not left(A, hour - 60) and not left(A, hour + 3600)
+    assert not left(B, hour)
+
+
+def test_what_can_be_read_of_damaged_entries_is_adoptable() -> None:
+    found = State()
+    found.set_parts({1: Part({}, {Level(1): (HOURLY,)},
+                             {Level(1): (MINUTELY,), Level(1, "", "a"): ()}, {})})
+    assert found.adoptable() == {Level(1): (HOURLY, MINUTELY)}
+
+
 def test_health() -> None:
     images = pool(image(A), image(B), image(ImageKey(1, "", "c"), primary=False))
     assert codes(state({}, images).health(warn_no_schedule=True)) == [
@@ -172,7 +208,7 @@ def test_health() -> None:
     found.put_record(A, Record(in_a_row=3, error="the OSD is full"))
     [item] = found.health(True)
     assert item.code == "snapshots-failing" and "the OSD is full" in item.text
-    found.set_parts({1: Part({}, {}, {"key '1'": "not an entry"})})
+    found.set_parts({1: Part({}, {}, {}, {"key '1'": "not an entry"})})
     [item] = found.health(False)
     assert item.code == "damaged-schedule" and "pool 'data'" in item.text
     assert found.damaged_theirs() == ()
