@@ -66,7 +66,7 @@ def test_the_parent_s_snapshot_goes_with_its_last_clone(
 
         for verb in ("unprotect", "rm"):
             site_a.rbd("snap", verb, f"{parent}@base")
-        wait_for(lambda: snapshots(site_b, parent) == ["trash"], 60, clone.describe)
+        wait_for(lambda: snapshots(site_b, parent) == ["trash"], clone.describe)
         with clone.image(site_a) as image:
             image.create_snap("before")
             image.discard(2 * MIB, MIB)
@@ -81,6 +81,6 @@ def test_the_parent_s_snapshot_goes_with_its_last_clone(
         clone.wait_current()
         clone.compare()
         for site in (site_a, site_b):
-            wait_for(lambda site=site: snapshots(site, parent) == [], 90, clone.describe)
+            wait_for(lambda site=site: snapshots(site, parent) == [], clone.describe)
         fail_over(clone)
         check_object_maps(clone, site_b)
