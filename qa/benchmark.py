@@ -24,8 +24,8 @@ from rados import ObjectNotFound, ReadOpCtx
 
 from mirror_mgr.wire.header import ImageHeader, header_oid, id_oid
 from mirror_mgr.wire.snapshot import MirrorNamespace
-from qa import benchfailover, benchschedule
-from qa.benchtable import failover_table, schedule_table, table
+from qa import benchfailover, benchjournal, benchschedule
+from qa.benchtable import failover_table, journal_table, schedule_table, table
 from qa.errors import LabError
 from qa.operations import Operation, recorded
 from qa.replayers import Daemon, Worker, usage
@@ -57,11 +57,12 @@ class Sizes:
     decided_images: int = 10_000
     idle_seconds: float = 30.0
     settle_seconds: float = 4.0
+    journal: benchjournal.JournalSizes = benchjournal.JournalSizes()
 
 
 QUICK = Sizes(
     image=64 * MIB, empty_syncs=2, writes=20, small_images=5, scheduled_images=5,
-    idle_seconds=3.0, settle_seconds=2.0
+    idle_seconds=3.0, settle_seconds=2.0, journal=benchjournal.QUICK
 )
 
 
@@ -417,6 +418,7 @@ def run(lab: Lab, sizes: Sizes, repeat: int) -> Dict[str, Any]:
     enable_module(lab)
     found["failover"] = benchfailover.measure(lab, sizes.small_images)
     found["schedule"] = schedules(lab, sizes)
+    found["journal"] = benchjournal.measure(lab, sizes.journal, repeat)
     return found
 
 
@@ -443,12 +445,15 @@ def main() -> int:
     """Do what the command line says and return the exit code."""
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="small sizes: to see that it works")
-    parser.add_argument("--repeat", type=int, default=3, metavar="N", help="initial syncs of each")
+    parser.add_argument("--repeat", type=int, default=3, metavar="N",
+                        help="initial syncs, and turns in journal mode, of each")
     parser.add_argument("--output", metavar="FILE", help="write all numbers as JSON")
     parser.add_argument("--operations", action="store_true",
                         help="list each RADOS operation of one empty sync")
-    parser.add_argument("--schedules", action="store_true",
-                        help="nothing but the snapshot schedules")
+    part = parser.add_mutually_exclusive_group()
+    part.add_argument("--schedules", action="store_true",
+                      help="nothing but the snapshot schedules")
+    part.add_argument("--journal", action="store_true", help="nothing but the journal mode")
     parser.add_argument("--lab", metavar="DIR", help="a lab that is up, without mirror_mgr in it")
     args = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
@@ -456,24 +461,36 @@ def main() -> int:
     try:
         with ExitStack() as stack:
             lab = the_lab(args.lab, stack)
-            if args.schedules:
+            if args.schedules or args.journal:
                 enable_module(lab)
+            if args.schedules:
                 found = {"schedule": schedules(lab, sizes)}
+            elif args.journal:
+                found = {"journal": benchjournal.measure(lab, sizes.journal, args.repeat)}
             else:
                 found = run(lab, sizes, args.repeat)
     except LabError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
-    if not args.schedules:
-        print(table(found["daemon"], found["worker"]))
-        print(failover_table(found["failover"], sizes.small_images))
-    print(schedule_table(found["schedule"]["minute"], found["schedule"]["decide"],
-                         sizes.scheduled_images, sizes.decided_images))
-    if args.operations and not args.schedules:
+    print("\n".join(tables(found, sizes)))
+    if args.operations and "operations" in found:
         print(listing(found["operations"]))
     if args.output:
         Path(args.output).write_text(json.dumps({"sizes": asdict(sizes), **found}, indent=1) + "\n")
     return 0
+
+
+def tables(found: Dict[str, Any], sizes: Sizes) -> Iterator[str]:
+    """Return a table for each part that was measured."""
+    if "daemon" in found:
+        yield table(found["daemon"], found["worker"])
+    if "failover" in found:
+        yield failover_table(found["failover"], sizes.small_images)
+    if "schedule" in found:
+        yield schedule_table(found["schedule"]["minute"], found["schedule"]["decide"],
+                             sizes.scheduled_images, sizes.decided_images)
+    if "journal" in found:
+        yield journal_table(found["journal"]["daemon"], found["journal"]["worker"])
 
 
 def is_look(operation: Operation, own: Sequence[int]) -> bool:

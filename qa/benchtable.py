@@ -119,6 +119,62 @@ def schedule_table(owners: Dict[str, Dict[str, float]], decide: float, images: i
     return "\n".join(lines)
 
 
+class JournalRow(NamedTuple):
+    """One line: of which phase, and what of it; `aim` is a ratio, or else a number of ours."""
+
+    label: str
+    phase: str
+    key: str
+    unit: float = 1
+    ratio: float = 0
+    most: float = 0
+
+
+JOURNAL_ROWS = (
+    JournalRow("catch-up, writes/s", "flush-0", "writes_per_second", ratio=10),
+    JournalRow("  CPU us a write", "flush-0", "cpu_us_per_write"),
+    JournalRow("  RSS at its peak, MiB", "flush-0", "peak_rss", MIB),
+    JournalRow("with a flush every 32, writes/s", "flush-32", "writes_per_second", ratio=4),
+    JournalRow("  CPU us a write", "flush-32", "cpu_us_per_write"),
+    JournalRow("with a flush every 8, writes/s", "flush-8", "writes_per_second"),
+    JournalRow("  CPU us a write", "flush-8", "cpu_us_per_write"),
+    JournalRow("live load, seconds of lag, median", "live", "median", most=0.3),
+    JournalRow("  99th percentile", "live", "p99"),
+    JournalRow("  CPU us a write", "live", "cpu_us_per_write"),
+    JournalRow("images at once, writes/s of all", "crowd", "writes_per_second"),
+    JournalRow("  CPU us a write", "crowd", "cpu_us_per_write"),
+    JournalRow("  RSS, MiB", "crowd", "rss", MIB),
+    JournalRow("beside a flooded image, s, median", "beside a flood", "median"),
+    JournalRow("  99th percentile", "beside a flood", "p99"),
+    JournalRow("  writes/s to the flooded image", "beside a flood", "flood_per_second"),
+    JournalRow("idle images, reads/s at both sites", "idle", "reads_per_second"),
+    JournalRow("  operations/s at both sites", "idle", "operations_per_second"),
+    JournalRow("  CPU %", "idle", "cpu_percent"),
+    JournalRow("  RSS, MiB", "idle", "rss", MIB),
+)
+
+
+def journal_table(daemon: List[Results], worker: List[Results]) -> str:
+    """Given the turns of both in journal mode, return a table of medians, with the lowest and the
+    highest of ours.  Where those differ by much, so may all others."""
+    head = (f"{'journal mode':<38}{'daemon':>9}{'worker':>9}{'ratio':>7}"
+            f"{'lowest':>9}{'highest':>9}  aim")
+    return "\n".join([head] + [_journal_line(row, daemon, worker) for row in JOURNAL_ROWS])
+
+
+def _journal_line(row: JournalRow, daemon: List[Results], worker: List[Results]) -> str:
+    theirs, ours = (sorted(turn[row.phase][row.key] / row.unit for turn in turns
+                           if row.phase in turn) for turns in (daemon, worker))
+    their, our = statistics.median(theirs), statistics.median(ours)
+    ratio = our / their if their > 0 else 0.0
+    line = (f"{row.label:<38}{their:>9.2f}{our:>9.2f}"
+            + (f"{ratio:>7.2f}" if ratio else f"{'':>7}") + f"{ours[0]:>9.2f}{ours[-1]:>9.2f}")
+    if row.ratio:
+        reached = "reached" if ratio >= row.ratio else "MISSED"
+        return f"{line}  at least {row.ratio:g} times: {reached}"
+    return line + _aim(our, row.most or None)
+
+
 def _aim(seconds: float, aim: Optional[float]) -> str:
     if aim is None:
         return ""

@@ -2,7 +2,7 @@
 
 from typing import Any, Dict, List
 
-from qa.benchtable import schedule_table, table
+from qa.benchtable import JOURNAL_ROWS, journal_table, schedule_table, table
 
 MIB = 1 << 20
 
@@ -57,3 +57,40 @@ def test_schedule_table() -> None:
     assert lines[1].split()[-4:] == ["at", "most", "0.5:", "reached"]
     assert lines[3].endswith("MISSED")
     assert "10000" in lines[4] and lines[4].endswith("reached")
+
+
+def journal_turn(rate: float, lag: float, idle: bool = False) -> Dict[str, Dict[str, Any]]:
+    found: Dict[str, Dict[str, Any]] = {}
+    for row in JOURNAL_ROWS:
+        if idle or row.phase != "idle":
+            found.setdefault(row.phase, {})[row.key] = row.unit
+    for phase in ("flush-0", "flush-32"):
+        found[phase]["writes_per_second"] = rate
+    found["live"]["median"] = lag
+    return found
+
+
+def journal_verdicts(daemon: List[Any], worker: List[Any]) -> List[str]:
+    return [line.rpartition(": ")[2] for line in journal_table(daemon, worker).splitlines()
+            if line.endswith(("reached", "MISSED"))]
+
+
+def test_journal_aims_are_ratios_and_a_lag_of_ours() -> None:
+    daemon = [journal_turn(400, 9.8, idle=True)]
+    assert journal_verdicts(daemon, [journal_turn(4000, 0.3, idle=True)]) == ["reached"] * 3
+    assert journal_verdicts(daemon, [journal_turn(1500, 0.4, idle=True)]) == ["MISSED"] * 3
+    assert journal_verdicts(daemon, [journal_turn(1600, 0.4, idle=True)]) == [
+        "MISSED", "reached", "MISSED"]
+
+
+def test_journal_table_has_the_median_of_all_turns_and_our_range() -> None:
+    daemon = [journal_turn(100, 1.0, idle=True), journal_turn(100, 1.0), journal_turn(300, 1.0)]
+    worker = [journal_turn(500, 0.1, idle=True), journal_turn(2000, 0.1), journal_turn(3000, 0.1)]
+    first = journal_table(daemon, worker).splitlines()[1]
+    assert first.split()[2:7] == ["100.00", "2000.00", "20.00", "500.00", "3000.00"]
+
+
+def test_an_idle_daemon_that_reads_nothing() -> None:
+    daemon, worker = [journal_turn(400, 9.8, idle=True)], [journal_turn(4000, 0.1, idle=True)]
+    daemon[0]["idle"]["reads_per_second"] = -0.1
+    assert "idle images, reads/s" in journal_table(daemon, worker)
