@@ -23,7 +23,7 @@ from mirror_mgr.wire.journal import (
     journal_oid,
 )
 from qa.mirrored import add_pool
-from qa.replayers import Daemon, Worker, usage
+from qa.replayers import Daemon, Usage, Worker, usage
 from qa.sites import Lab, Site
 from qa.waiting import wait_for
 
@@ -87,6 +87,12 @@ class Marks:
         """Wait until the copy is so far; return the time (monotonic)."""
         wait_for(lambda: self.read() >= number, SECONDS, interval=POLL_SECONDS)
         return time.monotonic()
+
+
+def _wait_any(marks: List[Marks]) -> float:
+    """Wait until one of the copies has anything; return the time."""
+    wait_for(lambda: any(one.read() for one in marks), SECONDS, interval=POLL_SECONDS)
+    return time.monotonic()
 
 
 class Client:
@@ -180,8 +186,7 @@ class Turn:
             client.mark(3)
             client.finish()
         marks = Marks(self._b, name)
-        self._replayer.start()
-        begun, before = marks.wait(1), usage(self._replayer.pid)
+        begun, before = self._start_and_wait(lambda: marks.wait(1))
         ended, after = marks.wait(2), usage(self._replayer.pid)
         marks.wait(3)
         self._stop()
@@ -212,9 +217,7 @@ class Turn:
         with ThreadPoolExecutor(len(names)) as threads:
             list(threads.map(self._fill_one_of_crowd, names))
         marks = [Marks(self._b, name) for name in names]
-        self._replayer.start()
-        wait_for(lambda: any(one.read() for one in marks), SECONDS, interval=POLL_SECONDS)
-        begun, before = time.monotonic(), usage(self._replayer.pid)
+        begun, before = self._start_and_wait(lambda: _wait_any(marks))
         for one in marks:
             ended = one.wait(2)
         after = usage(self._replayer.pid)
@@ -234,6 +237,16 @@ class Turn:
         self._results["beside a flood"] = {
             **distribution(lags), "flood_per_second": flooded / self._sizes.live_seconds}
         self._stop()
+
+    def _start_and_wait(self, first: Callable[[], float]) -> Tuple[float, Usage]:
+        """Start the replayer; return when `first` came, and what it had used by then.
+
+        It may come before the start returns: a daemon goes to the background when it likes to.
+        """
+        with ThreadPoolExecutor(1) as threads:
+            came = threads.submit(first)
+            self._replayer.start()
+            return came.result(), usage(self._replayer.pid)
 
     def _fill_one_of_crowd(self, name: str) -> None:
         with rbd.Image(self._a, name) as image:

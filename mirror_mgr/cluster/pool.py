@@ -193,6 +193,46 @@ class Pool:
             operation.release()
         self._check(code, "write", oid)
 
+    async def operate_all(self, operations: Sequence[Tuple[str, Operation]]
+                          ) -> List[Optional[MirrorError]]:
+        """Apply an operation to each of several objects, all at once; return what went wrong.
+
+        That is an error, or None, for each in their order.  The operations are spent afterwards.
+        However many they are, the loop hears of them once: for small writes it is this that costs.
+        """
+        loop = asyncio.get_running_loop()
+        future: "asyncio.Future[Any]" = loop.create_future()
+        errors: List[Optional[MirrorError]] = [None] * len(operations)
+        codes: Dict[int, int] = {}
+
+        def ended(index: int, code: int) -> None:
+            codes[index] = code
+            if len(codes) == len(operations):
+                _hand_over(loop, _resolve, future, None)
+
+        def start(index: int, oid: str, operation: Operation) -> Any:
+            return self.ioctx.operate_aio_write_op(
+                operation.op, oid, lambda done: ended(index, done.get_return_value()))
+
+        started = []
+        for index, (oid, operation) in enumerate(operations):
+            try:
+                started.append(start(index, oid, operation))
+            except (rados.Error, OSError) as error:
+                errors[index] = translate(error, f"site {self.connection.name!r}")
+                ended(index, 0)
+        try:
+            if operations:
+                await _patiently(future)
+        finally:
+            del started
+            for _, operation in operations:
+                operation.release()
+        for index, code in codes.items():
+            if code < 0:
+                errors[index] = self._error(code, "write", operations[index][0])
+        return errors
+
     async def operate_versioned(self, oid: str, operation: Operation) -> int:
         """Apply an operation; return the object's version after it.  As omap_versioned."""
         try:
@@ -316,10 +356,13 @@ class Pool:
         return refused(code, connection.name, connection.pool_name(pool_id) or str(pool_id))
 
     def _check(self, code: int, verb: str, oid: str) -> None:
-        if -code in (errno.ENOSPC, errno.EDQUOT):
-            raise self._refused(code)
         if code < 0:
-            raise failed(code, f"site {self.connection.name!r}: {verb} of {oid}")
+            raise self._error(code, verb, oid)
+
+    def _error(self, code: int, verb: str, oid: str) -> MirrorError:
+        if -code in (errno.ENOSPC, errno.EDQUOT):
+            return self._refused(code)
+        return failed(code, f"site {self.connection.name!r}: {verb} of {oid}")
 
     async def aio(self, start: Callable[[Callable[..., None]], Any]) -> Any:
         """Start an aio call and wait for (return value, first datum) on the loop.
@@ -337,12 +380,18 @@ class Pool:
         except (rados.Error, rbd.Error, OSError) as error:
             raise translate(error, f"site {self.connection.name!r}") from error
         try:
-            return await asyncio.shield(future)
-        except asyncio.CancelledError:
-            await _settle(future)
-            raise
+            return await _patiently(future)
         finally:
             del completion
+
+
+async def _patiently(future: "asyncio.Future[T]") -> T:
+    """Wait for what was sent to an OSD, also when the caller is cancelled."""
+    try:
+        return await asyncio.shield(future)
+    except asyncio.CancelledError:
+        await _settle(future)
+        raise
 
 
 async def _uninterrupted(call: "Coroutine[Any, Any, T]") -> T:

@@ -1,7 +1,7 @@
 """The copy while its journal is replayed: its header, its object map, and writes of its objects."""
 
 import asyncio
-from typing import Awaitable, Dict, List, Optional, Sequence, Tuple
+from typing import Awaitable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from ...cluster.operation import Operation
 from ...cluster.pool import Pool
@@ -152,8 +152,7 @@ class Target:
         await self._budget.acquire(window.bytes)
         try:
             self._hold.check()
-            await _all(*(self._write(number, changes)
-                         for number, changes in window.objects.items()))
+            await self._write_objects(window.objects)
             await self._change_map(after)
         finally:
             self._budget.release(window.bytes)
@@ -196,16 +195,15 @@ class Target:
         await _all(*(self.copy.pool.call(oid, cls_rbd.object_map_update(*one))
                      for one in change.ranges))
 
-    async def _write(self, number: int, changes: Changes) -> None:
-        self._hold.check()
-        operation = _operation(changes)
-        if operation is None:
-            return
-        try:
-            await self.data.operate(self.header.data_object(number), operation)
-        except NotFound:
-            if not changes.removed:
-                raise
+    async def _write_objects(self, objects: Mapping[int, Changes]) -> None:
+        changed = [(number, _operation(changes)) for number, changes in objects.items()]
+        written = [(number, operation) for number, operation in changed if operation is not None]
+        errors = await self.data.operate_all(
+            [(self.header.data_object(number), operation) for number, operation in written])
+        for (number, _), error in zip(written, errors):
+            absent = isinstance(error, NotFound) and objects[number].removed
+            if error is not None and not absent:
+                raise error
 
 
 class _MapChange:
