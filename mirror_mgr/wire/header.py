@@ -14,6 +14,7 @@ LEADER = "rbd_mirror_leader"
 CHILDREN = "rbd_children"
 NAMESPACES = "rbd_namespace"
 TRASH = "rbd_trash"
+INFO = "rbd_info"
 
 _SNAPSHOT = "snapshot_"
 _METADATA = "metadata_"

@@ -6,11 +6,13 @@ Formats: ``cls/journal/cls_journal_types.h`` (Client, ObjectSetPosition, Tag) an
 
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
-from typing import Dict, Mapping, NamedTuple, Optional, Tuple, Union
+from typing import Callable, Dict, Mapping, NamedTuple, Optional, Tuple, TypeVar, Union
 
 from ..errors import MalformedData
 from .encoding import Decoder, Encoder
 from .snapshot import Namespace, UserNamespace, decode_namespace, encode_namespace
+
+T = TypeVar("T")
 
 IMAGE_CLIENT = ""
 """The client that stands for the image itself; a mirror peer's is the uuid of its pool."""
@@ -260,17 +262,16 @@ class JournalHeader:
     @classmethod
     def from_omap(cls, omap: Mapping[str, bytes]) -> "JournalHeader":
         """Given every key of the omap, return the header; raise MalformedData."""
-        clients = (Client.decode(Decoder(value)) for key, value in omap.items()
-                   if key.startswith(_CLIENT))
+        clients = [_decoded(omap, key, Client.decode) for key in omap if key.startswith(_CLIENT)]
         return cls(
-            splay_width=_value(omap, "splay_width").u8(),
-            order=_value(omap, "order").u8(),
-            pool_id=_value(omap, "pool_id").s64(),
-            minimum_set=_value(omap, "minimum_set").u64(),
-            active_set=_value(omap, "active_set").u64(),
-            next_tag_tid=_value(omap, "next_tag_tid").u64(),
+            splay_width=_decoded(omap, "splay_width", Decoder.u8),
+            order=_decoded(omap, "order", Decoder.u8),
+            pool_id=_decoded(omap, "pool_id", Decoder.s64),
+            minimum_set=_decoded(omap, "minimum_set", Decoder.u64),
+            active_set=_decoded(omap, "active_set", Decoder.u64),
+            next_tag_tid=_decoded(omap, "next_tag_tid", Decoder.u64),
             clients={client.id: client for client in clients},
-            tags=tuple(Tag.decode(Decoder(omap[key])) for key in sorted(omap)
+            tags=tuple(_decoded(omap, key, Tag.decode) for key in sorted(omap)
                        if key.startswith(_TAG)))
 
     @property
@@ -298,6 +299,11 @@ class JournalHeader:
         last = self.last_tag
         return last is not None and last.owner == LOCAL_OWNER
 
+    def front(self, client_id: str) -> Optional[ObjectPosition]:
+        """The newest entry that a client is done with."""
+        client = self.clients.get(client_id)
+        return client.front if client is not None else None
+
     def peer(self, mirror_uuid: str) -> Optional[PeerClientData]:
         """What the journal says of the copy that a site keeps; raise MalformedData."""
         client = self.clients.get(mirror_uuid)
@@ -309,7 +315,10 @@ class JournalHeader:
         return data
 
 
-def _value(omap: Mapping[str, bytes], key: str) -> Decoder:
+def _decoded(omap: Mapping[str, bytes], key: str, decode: Callable[[Decoder], T]) -> T:
     if key not in omap:
         raise MalformedData(f"journal header has no '{key}'")
-    return Decoder(omap[key])
+    try:
+        return decode(Decoder(omap[key]))
+    except MalformedData as error:
+        raise MalformedData(f"'{key}': {error}") from None

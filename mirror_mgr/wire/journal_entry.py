@@ -9,6 +9,7 @@ from typing import Callable, NamedTuple, Optional, Tuple
 from ..errors import MalformedData
 
 _PREAMBLE = 0x3141592653589793
+PREAMBLE = _struct.pack("<Q", _PREAMBLE)
 _VERSION = 1
 _HEAD = _struct.Struct("<QBQQI")
 _CRC = _struct.Struct("<I")
@@ -38,11 +39,11 @@ def parse(buffer: bytes, at: int, crc: Crc) -> Optional[Tuple[Entry, int]]:
         return None
     preamble, version, entry_tid, tag_tid, size = _HEAD.unpack_from(buffer, at)
     if preamble != _PREAMBLE:
-        raise MalformedData(f"no journal entry begins at offset {at}")
+        raise MalformedData("no journal entry begins there")
     if version != _VERSION:
-        raise MalformedData(f"journal entry of unknown version {version}; upgrade mirror_mgr")
+        raise MalformedData(f"journal entry {tag_tid}/{entry_tid} is of unknown version {version}")
     if size > _LONGEST:
-        raise MalformedData(f"journal entry of {size} bytes at offset {at}")
+        raise MalformedData(f"journal entry {tag_tid}/{entry_tid} would be of {size} bytes")
     end = at + _HEAD.size + size
     if len(buffer) < end + _CRC.size:
         return None

@@ -3,11 +3,11 @@
 import asyncio
 import logging
 import time
-from typing import Any, List, Optional
+from typing import Any, Callable, List, Optional
 
 from ..cluster.crc32c import Crc32c
 from ..cluster.pool import Watch
-from ..errors import MirrorError, NotFound, NotReady
+from ..errors import MalformedData, MirrorError, NotFound, NotReady
 from ..replay import parent, scan, trash
 from ..replay.hold import Hold
 from ..replay.journal.bootstrap import FirstSync, create_copy
@@ -15,17 +15,19 @@ from ..replay.journal.replay import JournalReplay
 from ..replay.journal.store import ImageJournal
 from ..replay.journal.tags import is_linked
 from ..waiting import heard
+from ..wire import cls_rbd
 from ..wire.constants import ImageMode
-from ..wire.header import ImageHeader
+from ..wire.header import INFO, ImageHeader
 from ..wire.journal import (
     ClientState,
     JournalHeader,
+    ObjectPosition,
     PeerClientData,
     PeerState,
     Tag,
 )
 from ..wire.snapshot import Snapshot
-from . import status
+from . import settings, status
 from .image import ImageReplayer
 
 log = logging.getLogger(__name__)
@@ -35,6 +37,10 @@ _TELL_SECONDS = 2.0
 _LOOK_SECONDS = 30.0
 # A copy that is no older than this counts as up to date, however much is written meanwhile.
 _FRESH_NS = 5 * 10**9
+
+
+class _Damaged(MalformedData):
+    """The entries of a journal, not its header."""
 
 
 class JournalImageReplayer(ImageReplayer):
@@ -49,6 +55,9 @@ class JournalImageReplayer(ImageReplayer):
         self._stop: Optional[str] = None
         # The copy was made just now, and nobody wrote to it yet.
         self._fresh = False
+        # Where the replay was when it found damage: until it is past that, that is its status.
+        self._is_damaged = False
+        self._damaged_at: Optional[ObjectPosition] = None
 
     # --- watches on both journals ---------------------------------------------------------------
 
@@ -93,10 +102,19 @@ class JournalImageReplayer(ImageReplayer):
         return ImageJournal(self._local, self._copy.id)
 
     async def _step(self) -> bool:
+        try:
+            return await self._look_and_act()
+        except _Damaged:
+            raise
+        except MalformedData as error:
+            raise MalformedData(f"{error}; mend it, or have a new journal made: disable and enable "
+                                "the image's mirroring at its primary site") from None
+
+    async def _look_and_act(self) -> bool:
         async with self._gates.looking:
             await self._ensure_watches()
-            remote = await self._remote_journal()
             await self._know_name()
+            remote = await self._remote_journal()
             local = await self._local_journal()
             if self._link.local_uuid not in remote.clients:
                 remote = await self._register(local, remote)
@@ -186,12 +204,13 @@ class JournalImageReplayer(ImageReplayer):
         if not self._belongs(peer, last, remote):
             self._tell(status.failed("split-brain detected", split_brain=True))
             return False
-        if remote.clients[self._link.local_uuid].state == ClientState.DISCONNECTED:
-            self._tell(status.failed("disconnected"))
-            return False
         header = await self._copy.header()
         if header is None:
             raise NotReady("the copy was removed meanwhile")
+        options = await self._options()
+        if remote.clients[self._link.local_uuid].state == ClientState.DISCONNECTED:
+            return await self._disconnected(
+                remote.is_primary and settings.resyncs_after_disconnect(options(header)))
         hold = Hold(self._local, self._copy.id, header)
         await hold.acquire(self._means().dead)
         try:
@@ -199,8 +218,9 @@ class JournalImageReplayer(ImageReplayer):
                 await self._copy.remove_snapshot(header, snapshot)
             if peer.state == PeerState.SYNCING:
                 remote = await self._sync_first(peer, last, hold)
-            self._tell(status.starting())
-            await self._replay_until_stopped(local, remote, last, hold)
+            if not self._is_damaged:
+                self._tell(status.starting())
+            await self._replay_until_stopped(remote, last, hold, options)
         finally:
             await hold.release()
         return True
@@ -212,6 +232,30 @@ class JournalImageReplayer(ImageReplayer):
             return []
         kept = {s.namespace for s in (await self._source_header()).snapshots}
         return [s for s in hidden if s.namespace not in kept]
+
+    async def _options(self) -> Callable[[ImageHeader], settings.ConfGet]:
+        """What tells, given the copy's header, the options that hold for it."""
+        conf_get = self._local.connection.conf_get
+        try:
+            pool = cls_rbd.decode_metadata_list(
+                await self._local.connection.pool(self._local.pool_id).call(
+                    INFO, cls_rbd.metadata_list(), 1 << 20))
+        except NotFound:
+            pool = {}
+        return lambda header: settings.of_image(conf_get, pool, header.metadata)
+
+    async def _disconnected(self, resync: bool) -> bool:
+        if resync:
+            await self._drop_copy()
+        else:
+            self._tell(status.disconnected(f"make it anew: {self._resync_command}"))
+        return resync
+
+    @property
+    def _resync_command(self) -> str:
+        pool = self._local.connection.pool_name(self._local.pool_id)
+        spec = "/".join(filter(None, (pool, self._local.namespace, self.name)))
+        return f"ceph rbd-mirror image resync {spec}"
 
     def _belongs(self, peer: PeerClientData, last: Tag, remote: JournalHeader) -> bool:
         assert self._copy is not None
@@ -246,20 +290,25 @@ class JournalImageReplayer(ImageReplayer):
             percent = sync.progress.percent if sync.progress is not None else None
             self._tell(status.bootstrapping("IMAGE_SYNC/COPY_IMAGE", percent))
 
-    async def _replay_until_stopped(self, local: JournalHeader, remote: JournalHeader, last: Tag,
-                                    hold: Hold) -> None:
+    async def _replay_until_stopped(
+            self, remote: JournalHeader, last: Tag, hold: Hold,
+            options: Callable[[ImageHeader], settings.ConfGet]) -> None:
         assert self._copy is not None
-        delay = int(self._local.connection.conf_get("rbd_mirroring_replay_delay") or 0)
         self._stop = None
         replay = JournalReplay(
             self._copy, self.name, self._own_journal(), self._journal, remote, last, self._link,
-            hold, self._means().budget, Crc32c(), self._check, delay)
+            hold, self._means().budget, Crc32c(), self._check,
+            lambda header: settings.replay_delay_seconds(options(header)))
         self._replay = replay
         beside = [asyncio.ensure_future(self._tell_replaying(replay)),
                   asyncio.ensure_future(self._look_at_own_journal())]
         try:
             await replay.run()
             self._tell(status.stopped("stopped"))
+        except MalformedData as error:
+            self._is_damaged, self._damaged_at = True, replay.report.position
+            raise _Damaged(f"{error}; mend the journal at its primary site, or make the copy "
+                                f"anew: {self._resync_command}") from None
         finally:
             self._replay = None
             self.name = replay.name
@@ -296,7 +345,14 @@ class JournalImageReplayer(ImageReplayer):
 
     async def _tell_replaying(self, replay: JournalReplay) -> None:
         while True:
-            self._tell_replay(replay)
+            try:
+                await replay.reader.look()
+            except MirrorError as error:
+                log.info("image %s: %s", self.name, error)
+            if replay.report.current or replay.report.position != self._damaged_at:
+                self._is_damaged = False
+            if not self._is_damaged:
+                self._tell_replay(replay)
             await asyncio.sleep(_TELL_SECONDS)
 
     def _tell_replay(self, replay: JournalReplay) -> None:
@@ -307,7 +363,8 @@ class JournalImageReplayer(ImageReplayer):
             self.copied_ns = report.time_ns
         fresh = self.copied_ns is not None and time.time_ns() - self.copied_ns < _FRESH_NS
         self._tell(status.replaying_journal(
-            report, replay.rate.a_second(time.monotonic()), self.copied_ns, fresh))
+            replay.reader.header, report, replay.rate.a_second(time.monotonic()),
+            self.copied_ns, fresh))
 
     async def flush(self) -> None:
         """Wait until what the primary has now is here, or it is clear that it can't be."""

@@ -5,9 +5,10 @@ asked for at each use: a change counts at once.  An option that has Ceph's own d
 nobody: there a worker may have a default of its own, as it does more at less cost.
 """
 
-from typing import Callable, Optional
+from typing import Callable, Mapping, Optional
 
 ConfGet = Callable[[str], str]
+Metadata = Mapping[str, bytes]
 
 # Ceph's own defaults, releases 16 to 20.
 _CEPH_DEFAULTS = {
@@ -65,6 +66,27 @@ def counter_priority(conf_get: ConfGet) -> int:
 
 def image_counter_priority(conf_get: ConfGet) -> int:
     return int(_value(conf_get, "rbd_mirror_image_perf_stats_prio", 5.0))
+
+
+def of_image(conf_get: ConfGet, pool: Metadata, image: Metadata) -> ConfGet:
+    """Options as librbd has them for one image: its metadata counts before its pool's."""
+    def get(option: str) -> str:
+        key = f"conf_{option}"
+        found = image.get(key, pool.get(key))
+        return conf_get(option) if found is None else found.decode("utf-8", "replace")
+
+    return get
+
+
+def replay_delay_seconds(conf_get: ConfGet) -> int:
+    """How old a journal's entry must be before it is replayed."""
+    text = conf_get("rbd_mirroring_replay_delay")
+    return int(text) if text.isdigit() else 0
+
+
+def resyncs_after_disconnect(conf_get: ConfGet) -> bool:
+    """Whether a copy that its primary gave up waiting for is made anew without being asked."""
+    return conf_get("rbd_mirroring_resync_after_disconnect") in ("true", "1", "yes", "on")
 
 
 def _value(conf_get: ConfGet, option: str, ours: float) -> float:

@@ -9,7 +9,7 @@ from .. import states
 from ..replay.journal.replay import Report
 from ..replay.journal.tags import entries_behind
 from ..wire.constants import StatusState
-from ..wire.journal import IMAGE_CLIENT, ObjectPosition
+from ..wire.journal import IMAGE_CLIENT, JournalHeader, ObjectPosition
 
 _RATE_SECONDS = 10.0
 _UNVERIFIED = ("an rbd-mirror daemon wrote to this copy and may have lost discards; "
@@ -155,6 +155,13 @@ def failed(reason: str, split_brain: bool = False) -> ImageStatus:
                        states.SPLIT_BRAIN if split_brain else states.ERROR, reason)
 
 
+def disconnected(cure: str) -> ImageStatus:
+    """The primary keeps its journal for us no longer, as we were too far behind."""
+    return ImageStatus(StatusState.ERROR, "disconnected", states.ERROR,
+                       "the copy fell so far behind that the primary keeps its journal for it "
+                       f"no longer; {cure}")
+
+
 def bootstrapping(step: str, percent: Optional[float] = None) -> ImageStatus:
     """The first copy of a journal-mode image is made; `step` as the daemon calls it."""
     text = f"bootstrapping, {step}"
@@ -163,15 +170,14 @@ def bootstrapping(step: str, percent: Optional[float] = None) -> ImageStatus:
     return ImageStatus(StatusState.SYNCING, text, states.SYNCING)
 
 
-def replaying_journal(report: Report, rates: Tuple[float, float],
+def replaying_journal(header: JournalHeader, report: Report, rates: Tuple[float, float],
                       copied_ns: Optional[int], fresh: bool) -> ImageStatus:
-    """Of a journal-mode image.  `rates` are entries and bytes a second.
+    """Of a journal-mode image; `header` is its primary's journal's.
 
-    `copied_ns` is when the primary was as the copy is, by its own clock; `fresh`: just now.
+    `rates` are entries and bytes a second.  `copied_ns` is when the primary was as the copy is, by
+    its own clock; `fresh`: just now.
     """
-    header = report.header
-    own = header.clients.get(IMAGE_CLIENT)
-    primary = own.front if own is not None else None
+    primary = header.front(IMAGE_CLIENT)
     behind = entries_behind(primary, report.position, header.image_tags)
     entries, size = _rounded(rates[0]), _rounded(rates[1])
     details: Dict[str, Any] = {

@@ -5,9 +5,18 @@ import random
 import pytest
 
 from mirror_mgr.errors import MalformedData
-from mirror_mgr.wire import cls_lock, cls_rbd, image_state, watch_notify
+from mirror_mgr.wire import (
+    cls_lock,
+    cls_rbd,
+    image_state,
+    journal_entry,
+    journal_event,
+    watch_notify,
+)
 from mirror_mgr.wire.header import ImageHeader
+from mirror_mgr.wire.journal import JournalHeader
 from mirror_mgr.wire.mirror import MirrorPool
+from tests.wire.crc import crc32c
 
 
 def rotten(data: bytes, dice: random.Random) -> bytes:
@@ -24,8 +33,16 @@ def tolerated(decode, data: object) -> None:
         pass
 
 
+def _journal(omap) -> None:
+    header = JournalHeader.from_omap(omap)
+    tolerated(lambda whole: whole.is_primary, header)
+    for client_id in header.clients:
+        tolerated(header.peer, client_id)
+
+
 @pytest.mark.parametrize("name, decode", [
-    ("headers", ImageHeader.from_omap), ("mirroring", MirrorPool.from_omap)])
+    ("headers", ImageHeader.from_omap), ("mirroring", MirrorPool.from_omap),
+    ("journals", _journal)])
 def test_omaps(recorded, omap_of, name, decode) -> None:
     dice = random.Random(name)
     for entry in recorded(name).values():
@@ -48,6 +65,20 @@ def test_answers_and_notifications(recorded, name, key, decode) -> None:
     for data in [found] if isinstance(found, str) else found:
         for _ in range(300):
             tolerated(decode, rotten(bytes.fromhex(data), dice))
+
+
+def test_journal_entries_and_events(recorded) -> None:
+    dice = random.Random(5)
+    objects = [bytes.fromhex(data) for data in recorded("journals")["events"]["objects"].values()]
+    for data in objects:
+        at = 0
+        while at < len(data):
+            entry, end = journal_entry.parse(data, at, crc32c)
+            for _ in range(20):
+                tolerated(journal_event.decode, rotten(entry.data, dice))
+                tolerated(lambda spoiled: journal_entry.parse(spoiled, 0, crc32c),
+                          rotten(data[at:end], dice))
+            at = end
 
 
 def test_image_states(recorded) -> None:

@@ -34,3 +34,16 @@ def test_what_nobody_set_is_ours():
 ])
 def test_what_somebody_set(read, option, text, value):
     assert read(conf(**{f"rbd_mirror_{option}": text})) == value
+
+
+def test_an_image_has_options_of_its_own_and_of_its_pool():
+    pool = {"conf_rbd_mirroring_replay_delay": b"20", "conf_other": b"x", "unrelated": b"1"}
+    image = {"conf_rbd_mirroring_resync_after_disconnect": b"true"}
+    get = settings.of_image(conf(rbd_mirroring_replay_delay="10", third="3"), pool, image)
+    assert settings.replay_delay_seconds(get) == 20 and get("third") == "3"
+    assert settings.resyncs_after_disconnect(get)
+    image["conf_rbd_mirroring_replay_delay"] = b"5"
+    assert settings.replay_delay_seconds(get) == 5
+    image["conf_rbd_mirroring_replay_delay"] = b"nonsense"
+    assert settings.replay_delay_seconds(get) == 0
+    assert not settings.resyncs_after_disconnect(conf())

@@ -108,6 +108,7 @@ def test_what_a_daemon_left_and_what_delays_us_is_told():
     (status.demoted("remote image demoted"), StatusState.UNKNOWN, "remote image demoted",
      states.DEMOTED),
     (status.resyncing(), StatusState.STOPPED, "resync requested", states.WAITING),
+    (status.disconnected("resync"), StatusState.ERROR, "disconnected", states.ERROR),
     (status.failed("no space"), StatusState.ERROR, "no space", states.ERROR),
     (status.failed("split-brain", True), StatusState.ERROR, "split-brain", states.SPLIT_BRAIN),
 ])
@@ -127,15 +128,15 @@ def test_a_sync_in_no_time_has_no_rate():
 
 
 def test_a_journal_that_is_followed(recorded_journal) -> None:
-    report = Report(recorded_journal, ObjectPosition(0, 5, 0))
-    now = status.replaying_journal(report, (2.0, 100.456), 7 * 10**9, False)
+    report = Report(ObjectPosition(0, 5, 0))
+    now = status.replaying_journal(recorded_journal, report, (2.0, 100.456), 7 * 10**9, False)
     assert now.description == (
         'replaying, {"bytes_per_second":100.46,"copied_timestamp":7,"entries_behind_primary":3,'
         '"entries_per_second":2.0,"non_primary_position":{"entry_tid":0,"object_number":0,'
         '"tag_tid":5},"primary_position":{"entry_tid":3,"object_number":3,"tag_tid":5},'
         '"seconds_until_synced":1}')
     assert (now.state, now.standing) == (StatusState.REPLAYING, states.SYNCING)
-    idle = status.replaying_journal(Report(recorded_journal), (0.0, 0.0), None, True)
+    idle = status.replaying_journal(recorded_journal, Report(), (0.0, 0.0), None, True)
     assert idle.details["non_primary_position"] == {} and idle.standing == states.UP_TO_DATE
 
 

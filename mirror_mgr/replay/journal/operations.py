@@ -4,7 +4,7 @@ Each may be repeated: after a crash the journal is replayed from the position th
 """
 
 import errno
-from typing import Awaitable, Callable, Dict, Optional, Type
+from typing import Awaitable, Callable, Dict, Optional, Set, Type
 
 from ...errors import Busy, MirrorError, NotFound
 from ...wire import cls_rbd
@@ -30,6 +30,7 @@ class Operations:
         self.name = name
         self._target = target
         self._copy = target.copy
+        self._refused: Set[int] = set()
         self._actions: Dict[Type[object], Callable[..., Awaitable[None]]] = {
             events.SnapCreate: self._create_snapshot,
             events.SnapRemove: self._remove_snapshot,
@@ -66,6 +67,10 @@ class Operations:
                     header, known.size, known.id) is None:
                 await self._copy.save_map(now.resized(header.object_count(known.size)), known.id)
             return
+        if len(header.snapshots) >= header.snap_limit and event.op_tid not in self._refused:
+            # So it is at the primary, as the operation's end is to tell.
+            self._refused.add(event.op_tid)
+            return
         [snap_id] = await self._target.data.new_snap_ids(1)
         if now is not None:
             await self._copy.save_map(now, snap_id)
@@ -87,9 +92,10 @@ class Operations:
             await self._copy.remove_snapshot(self._target.header, snapshot)
 
     async def _rename_snapshot(self, event: events.SnapRename) -> None:
-        for snapshot in self._target.header.user_snapshots:
-            if snapshot.name == event.old_name:
-                await self._call(cls_rbd.snapshot_rename(snapshot.id, event.name))
+        names = {snapshot.name: snapshot for snapshot in self._target.header.user_snapshots}
+        if event.old_name in names and event.name not in names:
+            snapshot = names[event.old_name]
+            await self._call(cls_rbd.snapshot_rename(snapshot.id, event.name))
 
     async def _protect(self, event: events.SnapProtect) -> None:
         await self._set_protection(event.name, event.namespace, Protection.PROTECTED)

@@ -4,11 +4,11 @@ Entry n of a tag is in splay offset n modulo the width; there, objects follow ea
 the width.  A tag ends without a word: the next one begins with its entry 0, at splay offset 0.
 """
 
-from typing import List, NamedTuple, Optional
+from typing import Callable, List, NamedTuple, Optional
 
 from ...errors import MalformedData
 from ...wire.journal import ObjectPosition, Positions
-from ...wire.journal_entry import Crc, Entry, parse
+from ...wire.journal_entry import PREAMBLE, Crc, Entry, parse
 
 
 class Placed(NamedTuple):
@@ -22,12 +22,26 @@ class Placed(NamedTuple):
         return ObjectPosition(self.object_number, self.entry.tag_tid, self.entry.entry_tid)
 
 
-class Stream:
-    """One splay offset: the object that is being read, and what was read and not yet taken."""
+class Damage(NamedTuple):
+    """Bytes of an object that are no entry."""
 
-    def __init__(self, number: int, crc: Crc) -> None:
+    object_number: int
+    offset: int
+    why: str
+
+
+class Stream:
+    """One splay offset: the object that is being read, and what was read and not yet taken.
+
+    `done` is the last entry that the reader is done with, in the object numbered `number`.  Bytes
+    that are no entry are passed over: `damage` says what stood before the front.
+    """
+
+    def __init__(self, number: int, crc: Crc, done: Optional[ObjectPosition] = None) -> None:
         self.number = number
         self.read_to = 0
+        self.damage: Optional[Damage] = None
+        self._done = done
         self._crc = crc
         self._buffer = b""
         self._at = 0
@@ -38,6 +52,11 @@ class Stream:
     def buffered(self) -> int:
         return len(self._buffer) - self._at
 
+    @property
+    def is_damaged(self) -> bool:
+        """Whether the damage is ahead of what is done with."""
+        return self.damage is not None and self._done is None
+
     def feed(self, data: bytes) -> None:
         """`data` follows what was read of the object."""
         self._buffer = self._buffer[self._at:] + data
@@ -46,42 +65,73 @@ class Stream:
         self.read_to += len(data)
 
     def front(self) -> Optional[Entry]:
-        """The first entry that was not taken, None when it is not read yet; raise MalformedData."""
-        if self._front is None:
-            found = parse(self._buffer, self._at, self._crc)
+        """The first entry that was not taken, None when it is not read yet."""
+        while self._front is None:
+            try:
+                found = parse(self._buffer, self._at, self._crc)
+            except MalformedData as error:
+                self._pass_over(str(error))
+                continue
             if found is None:
                 return None
             self._front, self._behind = found
+            if self._done is not None and self._front[:2] >= self._done[1:]:
+                self._done = self.damage = None
         return self._front
 
     def take(self) -> None:
         """The front is done with."""
-        self._front = None
+        self._front = self.damage = None
         self._at = self._behind
         if self._at == len(self._buffer):
             self._buffer, self._at = b"", 0
 
+    def at_end(self) -> bool:
+        """No more is there now.  An entry is appended whole: one that is cut off is damage.
+
+        Return whether an entry was found behind that.
+        """
+        if self.front() is not None:
+            return False
+        while self.buffered:
+            self._pass_over("an entry is cut off")
+            if self.front() is not None:
+                return True
+        return False
+
     def leave(self, width: int) -> None:
-        """The object has ended: on with the next.  Raise MalformedData if an entry is cut off."""
-        if self.buffered:
-            raise MalformedData(f"journal object {self.number} ends within an entry")
+        """The object has ended: on with the next."""
         self.number += width
         self.read_to = 0
+        if self._done is not None:
+            self._done = self.damage = None
+
+    def _pass_over(self, why: str) -> None:
+        if self.damage is None:
+            self.damage = Damage(self.number, self.read_to - self.buffered, why)
+        place = self._buffer.find(PREAMBLE, self._at + 1)
+        # The end may be the beginning of one.
+        self._at = place if place >= 0 else max(
+            self._at + 1, len(self._buffer) - len(PREAMBLE) + 1)
 
 
 class Order:
     """`positions` are the reader's own: it goes on after the newest of them.
 
-    `minimum_set` is the oldest set of objects that there is.
+    `minimum_set` is the oldest set of objects that there is.  `name` is what messages call an
+    object.
     """
 
-    def __init__(self, width: int, minimum_set: int, positions: Positions, crc: Crc) -> None:
+    def __init__(self, width: int, minimum_set: int, positions: Positions, crc: Crc,
+                 name: Callable[[int], str] = "journal object {}".format) -> None:
         self.width = width
+        self._name = name
         self.tag: Optional[int] = positions[0].tag_tid if positions else None
         self.next = positions[0].entry_tid + 1 if positions else 0
-        starts = {p.object_number % width: p.object_number for p in positions}
+        done = {p.object_number % width: p for p in positions}
         self.streams: List[Stream] = [
-            Stream(starts.get(offset, minimum_set * width + offset), crc)
+            Stream(done[offset].object_number if offset in done else minimum_set * width + offset,
+                   crc, done.get(offset))
             for offset in range(width)]
 
     @property
@@ -116,9 +166,9 @@ class Order:
         entry = self.front(index)
         if entry is None or entry.tag_tid != self.tag:
             return None
-        if entry.entry_tid != self.next:
-            raise MalformedData(f"journal entry {self.tag}/{self.next} is missing")
         stream = self.streams[index]
+        if entry.entry_tid != self.next:
+            raise self._damaged(stream, f"{self.tag}/{self.next}")
         stream.take()
         self.next += 1
         return Placed(stream.number, entry)
@@ -129,9 +179,31 @@ class Order:
         if entry is None or entry.tag_tid == self.tag:
             return None
         if entry.entry_tid != 0:
-            raise MalformedData(f"journal entry {entry.tag_tid}/0 is missing")
+            raise self._damaged(self.streams[0], f"{entry.tag_tid}/0")
         return entry.tag_tid
 
     def begin(self, tag: int) -> None:
-        """Go on with this tag; what is left of those before it was never acknowledged."""
+        """Go on with this tag; what is left of those before it was never acknowledged.
+
+        Raise MalformedData when damage may hide an entry that was.
+        """
+        if self.streams[self.waiting].is_damaged:
+            raise self._damaged(self.streams[self.waiting])
         self.tag, self.next = tag, 0
+
+    def check(self) -> None:
+        """To be asked when there is no next entry: raise MalformedData if damage hides it."""
+        for index, stream in enumerate(self.streams):
+            entry = self.front(index)
+            # The next one of its splay offset: nothing is lost before it.
+            whole = (entry is not None and entry.tag_tid == self.tag
+                     and entry.entry_tid < self.next + self.width)
+            if stream.is_damaged and not whole:
+                raise self._damaged(stream)
+
+    def _damaged(self, stream: Stream, missing: str = "") -> MalformedData:
+        damage = stream.damage
+        if damage is None:
+            return MalformedData(f"entry {missing} is missing in {self._name(stream.number)}")
+        return MalformedData(f"{self._name(damage.object_number)} is damaged at offset "
+                             f"{damage.offset}: {damage.why}")

@@ -3,8 +3,12 @@
 The commit position must not pass the beginning of such a one: its end alone would tell nothing.
 """
 
+import errno
+import os
+from dataclasses import replace
 from typing import Dict, List, Optional
 
+from ...errors import MalformedData
 from ...wire.journal_event import (
     Operation,
     OpFinish,
@@ -33,14 +37,24 @@ class Pending:
         return operation if isinstance(operation, _AT_BEGIN) else None
 
     def finish(self, event: OpFinish) -> Optional[Operation]:
-        """Return what is to be done now.  An end without a beginning was done already."""
-        operation = self._begun.pop(event.op_tid, None)
+        """Return what is to be done now.  An end without a beginning was done already.
+
+        Raise MalformedData when the operation failed in the middle: nobody can tell what the
+        image is like since.
+        """
+        operation = self._begun.get(event.op_tid)
+        if isinstance(operation, Resize) and event.code:
+            raise MalformedData(f"a resize to {operation.size} bytes failed at the primary "
+                                f"({os.strerror(-event.code)})")
+        self._begun.pop(event.op_tid, None)
         if operation is None:
             return None
         if event.code == 0:
-            return None if isinstance(operation, _AT_BEGIN) else operation
-        if isinstance(operation, SnapCreate):
+            return None if isinstance(operation, (Resize, UpdateFeatures)) else operation
+        if isinstance(operation, SnapCreate) and event.code != -errno.EEXIST:
             return SnapRemove(operation.op_tid, operation.name, operation.namespace)
+        if isinstance(operation, UpdateFeatures):
+            return replace(operation, enabled=not operation.enabled)
         return None
 
     def end_all(self) -> List[Operation]:

@@ -26,23 +26,36 @@ class Reader:
     def __init__(self, journal: ImageJournal, header: JournalHeader, positions: Positions,
                  crc: Crc) -> None:
         self.header = header
-        self.order = Order(header.splay_width, header.minimum_set, positions, crc)
+        self.order = Order(header.splay_width, header.minimum_set, positions, crc,
+                           journal.data_oid)
         self._journal = journal
         self._pool: Pool = journal.data_pool(header)
         self._chunk = _SMALLEST_READ
         self._busy = True
         self._news = True
+        self._stale = False
         self._looked = time.monotonic()
 
     def notified(self) -> None:
         """The journal's header was changed."""
-        self._news = True
+        self._news = self._stale = True
+
+    async def look(self) -> None:
+        """Read the journal's header again if it may have changed."""
+        if self._stale or time.monotonic() - self._looked > _LOOK_SECONDS:
+            await self.refresh()
 
     async def more(self) -> bool:
         """Read on; False when there is nothing new by now.
 
-        Raise MalformedData for a journal that is damaged.
+        Raise MalformedData for a journal that is damaged, when nothing whole is left before that.
         """
+        if await self._more():
+            return True
+        self.order.check()
+        return False
+
+    async def _more(self) -> bool:
         waiting = self.order.waiting
         indexes = range(self.order.width) if self._busy else (waiting,)
         found = await asyncio.gather(*(self._read_on(index) for index in indexes))
@@ -55,6 +68,7 @@ class Reader:
 
     async def refresh(self) -> JournalHeader:
         """Read the journal's header again."""
+        self._stale = False
         header = await self._journal.header()
         if header is None:
             raise NotFound(f"{self._journal.oid}: the journal is gone")
@@ -123,7 +137,7 @@ class Reader:
         data: Optional[bytes] = await self._pool.read(
             self._journal.data_oid(number), chunk, stream.read_to)
         if not data:
-            return False
+            return stream.at_end()
         stream.feed(data)
         full = len(data) == chunk
         self._chunk = min(2 * chunk, _LARGEST_READ) if full else _SMALLEST_READ

@@ -6,9 +6,12 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Callable, Deque, Dict, Optional, Tuple
 
-from ...errors import MirrorError, NotReady
+from ...errors import MalformedData, MirrorError, NotReady
 from ...wire import journal_event as events
+from ...wire.header import ImageHeader
 from ...wire.journal import (
+    IMAGE_CLIENT,
+    LOCAL_OWNER,
     ORPHAN,
     ClientState,
     JournalHeader,
@@ -62,11 +65,10 @@ class Rate:
 class Report:
     """How a replay does; read by the status.
 
-    `header` is the primary's journal as it was read last.  `time_ns` is when, by the primary's
-    clock, the last entry was written that the copy has; `current`: there was none after it.
+    `time_ns` is when, by the primary's clock, the last entry was written that the copy has;
+    `current`: there was none after it.
     """
 
-    header: JournalHeader
     position: Optional[ObjectPosition] = None
     time_ns: int = 0
     current: bool = False
@@ -77,14 +79,15 @@ class JournalReplay:
     """Of one image, from the position that its client has in the primary's journal.
 
     `check` raises when there is a reason to stop that lies outside, as a promotion of the copy.
-    `delay_seconds`: how old an entry must be before it is replayed.
+    `delay_seconds`, given the copy's header: how old an entry must be before it is replayed.
     """
 
     def __init__(self, copy: Copy, name: str, local: ImageJournal, remote: ImageJournal,
                  header: JournalHeader, last_tag: Tag, link: Link, hold: Hold, budget: Budget,
-                 crc: Crc, check: Callable[[], None], delay_seconds: int = 0) -> None:
+                 crc: Crc, check: Callable[[], None],
+                 delay_seconds: Callable[[ImageHeader], int]) -> None:
         client = header.clients[link.local_uuid]
-        self.report = Report(header, client.front)
+        self.report = Report(client.front)
         self.rate = Rate()
         self.reader = Reader(remote, header, client.positions, crc)
         self._local = local
@@ -93,7 +96,8 @@ class JournalReplay:
         self._last_tag = last_tag
         self._hold = hold
         self._check_outside = check
-        self._delay_ns = delay_seconds * _NS
+        self._delay_seconds = delay_seconds
+        self._delay_ns = 0
         self._target = Target(copy, hold, budget)
         self._operations = Operations(self._target, name)
         self._pending = Pending()
@@ -133,13 +137,9 @@ class JournalReplay:
         try:
             while not self._demoted:
                 self._check()
-                found = self._fill()
+                found = await self._collect()
                 if found is not None:
                     await self._handle(*found)
-                elif self._window is not None and self._window.full:
-                    await self._submit()
-                else:
-                    await self._wait_for_more()
             await self._commit()
         finally:
             await self._end()
@@ -168,6 +168,27 @@ class JournalReplay:
 
     # --- taking entries -------------------------------------------------------------------------
 
+    async def _collect(self) -> Optional[Tuple[Placed, events.Event]]:
+        """As :meth:`_fill`; with nothing to take, have written what there is, and read on."""
+        try:
+            found = self._fill()
+            if found is None:
+                if self._window is not None and self._window.full:
+                    await self._submit()
+                else:
+                    await self._wait_for_more()
+            return found
+        except MalformedData:
+            # What came before the damage is whole.
+            await self._drain()
+            self._done(self._committable)
+            raise
+
+    @property
+    def _committable(self) -> Optional[Dict[int, ObjectPosition]]:
+        """What was taken by now; None while an operation has begun and not ended."""
+        return None if self._pending else dict(self._taken)
+
     def _fill(self) -> Optional[Tuple[Placed, events.Event]]:
         """Collect data events; return what is something else, or has to wait, when it comes."""
         window, take = self._window, self.reader.order.take
@@ -181,7 +202,7 @@ class JournalReplay:
                 if placed is None:
                     return None
                 entry = placed.entry
-                event, self._time_ns = events.decode(entry.data)
+                event, self._time_ns = self._decode(placed)
                 if entry.tag_tid != self._tag or self._delay_ns or not _collect(window, event):
                     return placed, event
                 self._note_taken(placed)
@@ -191,6 +212,14 @@ class JournalReplay:
         finally:
             if entries:
                 self._came(entries, size)
+
+    def _decode(self, placed: Placed) -> Tuple[events.Event, int]:
+        try:
+            return events.decode(placed.entry.data)
+        except MalformedData as error:
+            raise MalformedData(
+                f"entry {placed.entry.tag_tid}/{placed.entry.entry_tid} in "
+                f"{self._remote.data_oid(placed.object_number)}: {error}") from None
 
     def _came(self, entries: int, size: int) -> None:
         self._came_at = time.monotonic()
@@ -220,14 +249,17 @@ class JournalReplay:
                 await self._submit()
             else:
                 await self._settle()
-                self._done(None if self._pending else dict(self._taken))
+                self._done(self._committable)
             return
         else:
             await self._drain()
             await self._operate(event)
         self._note_taken(placed)
         self._written_time_ns = self._time_ns
-        self._done(None if self._pending else dict(self._taken))
+        self._done(self._committable)
+        if isinstance(event, (events.OpFinish, events.CompareAndWrite)):
+            # What depends on what is there must not be done again once more has come.
+            await self._commit()
 
     async def _operate(self, event: events.Event) -> None:
         due: Optional[events.Operation] = None
@@ -272,7 +304,10 @@ class JournalReplay:
             header = await self.reader.refresh()
             tag = next((tag for tag in header.tags if tag.tid == tid), None)
         if tag is None:
-            raise NotReady(f"tag {tid} of the primary's journal is not there")
+            raise MalformedData(f"{self._remote.oid} is damaged: tag {tid} is missing")
+        before_it = tag.data.predecessor
+        if before_it.valid and before_it.mirror_uuid == LOCAL_OWNER:
+            self._require_taken(before_it.tag_tid, before_it.entry_tid)
         data = translated(tag.data, self._link.local_uuid, self._link.remote_uuid)
         before = self._last_tag.data
         # The copy's own demotion, which was replayed at the other site: nobody is to stop for it.
@@ -281,6 +316,14 @@ class JournalReplay:
         if data != before and not self._stale_orphan:
             self._last_tag = await self._local.allocate(data, self._last_tag.tag_class)
         self._tag = tid
+
+    def _require_taken(self, tag_tid: int, entry_tid: int) -> None:
+        """An entry that the primary has committed, and all before it, must have been found."""
+        last = in_order(self._taken)[:1]
+        if last and (last[0].tag_tid, last[0].entry_tid) < (tag_tid, entry_tid):
+            raise MalformedData(
+                f"entries after {last[0].tag_tid}/{last[0].entry_tid} up to {tag_tid}/{entry_tid} "
+                f"are missing in the data of {self._remote.oid}")
 
     async def _wait_until_old(self) -> None:
         """Where a delay is wanted: until the entry just read is as old as that."""
@@ -297,8 +340,12 @@ class JournalReplay:
         if self._window.events and (self._writing is None or self._writing.done()):
             await self._submit()
         await self._commit_if_due()
+        # Read before the entries are.
+        committed = self.reader.header.front(IMAGE_CLIENT)
         if await self.reader.more():
             return
+        if committed is not None:
+            self._require_taken(committed.tag_tid, committed.entry_tid)
         if self._writing is not None:
             await self._settle()
             return
@@ -308,20 +355,20 @@ class JournalReplay:
         if idle > _IDLE_SECONDS:
             await self._commit()
             self.report.current = True
-            self.report.header = self.reader.header
         await asyncio.sleep(max(_SHORTEST_PAUSE, min(idle / 10, _LONGEST_PAUSE)))
 
     # --- writing --------------------------------------------------------------------------------
 
     def _new_window(self) -> None:
         self._window = self._target.window()
+        self._delay_ns = self._delay_seconds(self._target.header) * _NS
 
     async def _submit(self) -> None:
         """Have the window written while the next one is collected."""
         await self._settle()
         assert self._window is not None
         self._check()
-        self._written_positions = None if self._pending else dict(self._taken)
+        self._written_positions = self._committable
         self._written_time_ns = self._time_ns
         self._writing = self._target.begin(self._window)
         self._new_window()
@@ -368,7 +415,6 @@ class JournalReplay:
 def in_order(positions: Dict[int, ObjectPosition]) -> Positions:
     """The newest entry first, as a client's positions are kept."""
     return tuple(sorted(positions.values(), key=lambda p: (p.tag_tid, p.entry_tid), reverse=True))
-
 
 
 def _collect(window: Window, event: events.Event) -> bool:

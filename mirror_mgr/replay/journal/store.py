@@ -4,7 +4,7 @@ import asyncio
 from typing import Any, Callable, Optional, Set
 
 from ...cluster.pool import Pool, Watch
-from ...errors import AlreadyExists, MirrorError, NotFound
+from ...errors import AlreadyExists, MalformedData, MirrorError, NotFound
 from ...wire import cls_journal
 from ...wire.journal import (
     IMAGE_CLIENT,
@@ -38,6 +38,8 @@ class ImageJournal:
             return JournalHeader.from_omap(await self.pool.omap(self.oid))
         except NotFound:
             return None
+        except MalformedData as error:
+            raise MalformedData(f"{self.oid} is damaged: {error}") from None
 
     def data_pool(self, header: JournalHeader) -> Pool:
         if header.pool_id < 0:
