@@ -54,7 +54,7 @@ class JournalRounds(Rounds):
 
     def positions(self) -> Positions:
         """What the primary's journal has of both sites."""
-        header = self._journal(self.primary)
+        header = self.header(self.primary)
         fronts = {client_id: client.front for client_id, client in header.clients.items()}
         return Positions(fronts.pop("", None), next(iter(fronts.values()), None))
 
@@ -80,7 +80,7 @@ class JournalRounds(Rounds):
         self.compare()
 
     def describe(self) -> str:
-        return f"{super().describe()}\n{self.positions()}\n{self._journal(self.primary)}"
+        return f"{super().describe()}\n{self.positions()}\n{self.header(self.primary)}"
 
     def image_id(self, site: Site) -> str:
         with self.image(site) as image:
@@ -91,7 +91,7 @@ class JournalRounds(Rounds):
             self.image_id(self.copy)
         except rbd.ImageNotFound:
             return False
-        clients = self._journal(self.primary).clients
+        clients = self.header(self.primary).clients
         peers = [decode_client_data(client.data) for client in clients.values() if client.id]
         if [peer.state for peer in peers if isinstance(peer, PeerClientData)] != [
                 PeerState.REPLAYING]:
@@ -99,7 +99,8 @@ class JournalRounds(Rounds):
         at = self.positions()
         return at.copy is not None and at.primary == at.copy
 
-    def _journal(self, site: Site) -> JournalHeader:
+    def header(self, site: Site) -> JournalHeader:
+        """The image's journal at a site."""
         image_id = self.image_id(site)
         with self._ioctx(site) as ioctx, rados.ReadOpCtx() as op:
             entries, _ = ioctx.get_omap_vals(op, "", "", 1024)
