@@ -17,7 +17,7 @@ from qa.sites import Site
 from qa.waiting import wait_for
 from qa.workers import Workers
 
-BLOCK, GROUP = 4096, 6
+BLOCK, GROUP = 4096, 24
 LEDGER = Layout("ledger", features=JOURNAL_LAYOUTS[0].features, order=18, size=64 * MIB)
 
 pytestmark = pytest.mark.usefixtures("no_workers")
@@ -60,42 +60,77 @@ class Ledger(JournalRounds):
                 counts[-1] += any(record)
         return counts
 
+    def check(self, site: Site) -> None:
+        """What is there of a group, all groups before are there whole."""
+        counts = self.found(site)
+        begun = counts.index(0) if 0 in counts else len(counts)
+        print(f"{self.groups} groups written, {begun} came over: {counts[:begun][-3:]}")
+        assert begun, "nothing was replayed"
+        assert all(count == GROUP for count in counts[:begun - 1]), counts
+        assert not any(counts[begun:]), counts
+
 
 @pytest.fixture
-def ledger(site_a: Site, site_b: Site, pool: str) -> Iterator[Ledger]:
-    ledger = Ledger(site_a, site_b, pool, "ledger", LEDGER, random.Random())
-    yield ledger
-    ledger.close()
+def ledgers(site_a: Site, site_b: Site, pool: str) -> Iterator[List[Ledger]]:
+    ledgers = [Ledger(site_a, site_b, pool, f"ledger-{number}", LEDGER, random.Random())
+               for number in range(len(ENDS))]
+    yield ledgers
+    for ledger in ledgers:
+        ledger.close()
 
 
-@pytest.mark.parametrize("killed", [False, True])
-def test_no_group_without_those_before(site_b: Site, site_a: Site, pool: str, ledger: Ledger,
-                                       killed: bool) -> None:
+def promoted_under_load(workers: Workers, dice: random.Random) -> None:
+    """The worker lives, and has to let go."""
+    time.sleep(1 + dice.random() * 2)
+
+
+def killed(workers: Workers, dice: random.Random) -> None:
+    """Again and again, the last time for good."""
+    for _ in range(2):
+        time.sleep(dice.random() * 2)
+        workers.kill()
+        workers.start()
+    # Until it is at the image again.
+    wait_for(lambda: workers.current and workers.current.images, 60)
+    time.sleep(1 + dice.random() * 2)
+    workers.kill()
+
+
+def killed_within_a_window(workers: Workers, dice: random.Random) -> None:
+    """Most of what a worker does is to write the objects of a window, all at once."""
+    workers.stop()
+    worker = workers.crashing("--before", str(dice.randrange(100, 400)))
+    wait_for(lambda: not worker.alive, 60)
+    workers.bury()
+
+
+ENDS = (promoted_under_load, killed, killed_within_a_window)
+
+
+def test_no_group_without_those_before(site_b: Site, site_a: Site, pool: str,
+                                       ledgers: List[Ledger]) -> None:
     with Workers(site_b, site_a, pool) as workers:
         workers.start()
-        ledger.create()
-        ledger.wait_current()
-        writer = threading.Thread(target=ledger.write)
-        writer.start()
-        try:
-            wait_for(lambda: ledger.found(site_b)[0] == GROUP, ledger.describe)
-            time.sleep(ledger.rng.random() * 2)
-            if killed:
-                workers.kill()
-            site_b.rbd("mirror", "image", "promote", "--force", ledger.spec)
-        finally:
-            ledger.stop.set()
-            writer.join()
-        counts = ledger.found(site_b)
-        whole = counts.index(0) if 0 in counts else len(counts)
-        print(f"{ledger.groups} groups written, {whole} came over: {counts[:whole][-3:]}")
-        assert whole
-        assert all(count == GROUP for count in counts[:whole - 1]), counts
-        assert not any(counts[whole:]), counts
+        for ledger in ledgers:
+            ledger.create()
+        for end, ledger in zip(ENDS, ledgers):
+            ledger.wait_current()
+            writer = threading.Thread(target=ledger.write)
+            writer.start()
+            try:
+                end(workers, ledger.rng)
+                site_b.rbd("mirror", "image", "promote", "--force", ledger.spec)
+            finally:
+                ledger.stop.set()
+                writer.join()
+            ledger.check(site_b)
+            if workers.current is not None and not workers.current.alive:
+                workers.start()
 
 
-def test_the_oracle_itself(site_a: Site, ledger: Ledger) -> None:
+def test_the_oracle_itself(site_a: Site, ledgers: List[Ledger]) -> None:
     """At the primary everything is there."""
+    ledger = ledgers[0]
     ledger.primary.rbd("create", "--size", "64M", ledger.spec)
     writer = threading.Timer(1.0, ledger.stop.set)
     writer.start()
