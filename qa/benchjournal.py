@@ -85,13 +85,13 @@ class Marks:
 
     def wait(self, number: int) -> float:
         """Wait until the copy is so far; return the time (monotonic)."""
-        wait_for(lambda: self.read() >= number, SECONDS, interval=POLL_SECONDS)
+        wait_for(lambda: self.read() >= number, seconds=SECONDS, interval=POLL_SECONDS)
         return time.monotonic()
 
 
 def _wait_any(marks: List[Marks]) -> float:
     """Wait until one of the copies has anything; return the time."""
-    wait_for(lambda: any(one.read() for one in marks), SECONDS, interval=POLL_SECONDS)
+    wait_for(lambda: any(one.read() for one in marks), seconds=SECONDS, interval=POLL_SECONDS)
     return time.monotonic()
 
 
@@ -371,8 +371,9 @@ class Turn:
             with rbd.Image(self._a, name, read_only=True) as image:
                 ids[name] = image.id()
         for name in names:
-            wait_for(lambda name=name: self._is_copied(ids[name]), SECONDS,
-                     lambda: self._site_b.rbd("mirror", "pool", "status", self._pool, "--verbose"))
+            wait_for(lambda name=name: self._is_copied(ids[name]),
+                     lambda: self._site_b.rbd("mirror", "pool", "status", self._pool, "--verbose"),
+                     seconds=SECONDS)
 
     def _is_copied(self, image_id: str) -> bool:
         header = _journal(self._a, image_id)

@@ -86,6 +86,12 @@ class JournalRounds(Rounds):
         with self.image(site) as image:
             return str(image.id())
 
+    def data_objects(self, site: Site) -> List[str]:
+        """The names of the image's data objects."""
+        prefix = f"rbd_data.{self.image_id(site)}."
+        with self._ioctx(site) as ioctx:
+            return [entry.key for entry in ioctx.list_objects() if entry.key.startswith(prefix)]
+
     def _is_current(self) -> bool:
         try:
             self.image_id(self.copy)

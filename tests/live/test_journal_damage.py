@@ -222,14 +222,14 @@ def test_damage_is_told_passed_by_nothing_and_mended(
         for case in CASES:
             name = case.damage.__name__
             one = images[name]
-            wait_for(lambda one=one: one.status()["state"] == "up+error", 60, one.describe)
+            wait_for(lambda one=one: one.status()["state"] == "up+error", one.describe)
             told = one.status()["description"]
             assert case.says in told, (name, told)
             assert f"image resync {one.spec}" in told and one.image_id(site_a) in told
             first = first_block(at[name])
             assert one.at_copy() == [number < first for number in range(2 * WRITES)], name
         told = wait_for(lambda: images["header"].status()["state"] == "up+error" and
-                        images["header"].status()["description"], 60)
+                        images["header"].status()["description"])
         assert journals["header"].header_oid in told and "active_set" in told, told
         images["unknown_event"].wait_current()
         assert images["unknown_event"].at_copy().count(False) == 1

@@ -49,7 +49,7 @@ class Followed(JournalRounds):
         found = self.copy.rbd_json("mirror", "image", "status", self.spec)
         return {"state": found["state"], "description": found["description"]}
 
-    def data_objects(self) -> List[int]:
+    def journal_objects(self) -> List[int]:
         """Of the journals in the pool, by their numbers."""
         with self._ioctx(self.primary) as ioctx:
             return [int(entry.key.rpartition(".")[2]) for entry in ioctx.list_objects()
@@ -99,14 +99,14 @@ def test_the_primary_trims_what_was_replayed(site_a: Site, site_b: Site, pool: s
                     seen.add(one.positions().copy)
                     return one.header(site_a).minimum_set > 4 and len(seen) > 3
 
-                wait_for(trimmed, 60, one.describe)
+                wait_for(trimmed, one.describe)
             finally:
                 enough.set()
                 writer.join()
         one.wait_current()
         one.compare()
         header = one.header(site_a)
-        assert min(one.data_objects()) >= header.minimum_set * header.splay_width
+        assert min(one.journal_objects()) >= header.minimum_set * header.splay_width
 
 
 def test_disconnected_delayed_and_in_another_pool(site_a: Site, site_b: Site, pool: str,
@@ -142,14 +142,14 @@ def test_disconnected_delayed_and_in_another_pool(site_a: Site, site_b: Site, po
         workers.start()
         elsewhere.wait_current()
         elsewhere.compare()
-        wait_for(lambda: left.status() == {"state": "up+error", "description": "disconnected"}, 60,
+        wait_for(lambda: left.status() == {"state": "up+error", "description": "disconnected"},
                  left.describe)
-        wait_for(lambda: image_id(resynced) not in ("", copies["resynced"]), 60, resynced.describe)
+        wait_for(lambda: image_id(resynced) not in ("", copies["resynced"]), resynced.describe)
         resynced.wait_current()
         resynced.compare()
         assert image_id(left) == copies["left"]
         site_b.ceph("rbd-mirror", "image", "resync", left.spec)
-        wait_for(lambda: image_id(left) not in ("", copies["left"]), 60, left.describe)
+        wait_for(lambda: image_id(left) not in ("", copies["left"]), left.describe)
         left.wait_current()
         left.compare()
         assert not left.is_disconnected()
@@ -166,7 +166,7 @@ def a_delay(one: Followed) -> None:
     before = one.digests_at_copy()
     written = time.time()
     one.write(1)
-    wait_for(lambda: one.digests_at_copy() != before, 60, one.describe, 0.1)
+    wait_for(lambda: one.digests_at_copy() != before, one.describe, interval=0.1)
     assert time.time() - written >= seconds
     one.wait_current()
     one.compare()

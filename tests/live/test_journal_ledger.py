@@ -91,7 +91,7 @@ def killed(workers: Workers, dice: random.Random) -> None:
         workers.kill()
         workers.start()
     # Until it is at the image again.
-    wait_for(lambda: workers.current and workers.current.images, 60)
+    wait_for(lambda: workers.current and workers.current.images)
     time.sleep(1 + dice.random() * 2)
     workers.kill()
 
@@ -100,7 +100,7 @@ def killed_within_a_window(workers: Workers, dice: random.Random) -> None:
     """Most of what a worker does is to write the objects of a window, all at once."""
     workers.stop()
     worker = workers.crashing("--before", str(dice.randrange(100, 400)))
-    wait_for(lambda: not worker.alive, 60)
+    wait_for(lambda: not worker.alive)
     workers.bury()
 
 

@@ -63,7 +63,7 @@ def test_editor_of_a_file_is_no_member(tmp_path: Path, children: Children) -> No
 def test_dead_but_not_reaped_is_not_alive(children: Children) -> None:
     pid = children.start()
     os.kill(pid, signal.SIGKILL)
-    wait_for(lambda: not processes.is_alive(pid), 10, interval=0.01)
+    wait_for(lambda: not processes.is_alive(pid), interval=0.01)
     assert processes.arguments(pid) == []
 
 

@@ -17,7 +17,7 @@ def words(how):
 
 def until(condition, what='the condition'):
     """Given a condition that other threads or processes bring about, wait and return its value."""
-    return wait_for(condition, DEADLINE, lambda: what, interval=0.005)
+    return wait_for(condition, lambda: what, seconds=DEADLINE, interval=0.005)
 
 
 def gone(pid):

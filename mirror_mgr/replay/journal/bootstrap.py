@@ -14,7 +14,7 @@ import rbd
 from ...cluster.pool import Pool
 from ...errors import AlreadyExists, NotFound, NotReady
 from ...wire import cls_rbd
-from ...wire.constants import Feature, ImageMode, MirrorImageState, Protection
+from ...wire.constants import Feature, ImageMode, MirrorImageState, ObjectState, Protection
 from ...wire.header import MIRRORING, ImageHeader, ParentLink
 from ...wire.journal import PeerClientData, PeerState, SyncPoint
 from ...wire.mirror import MirrorImage
@@ -171,6 +171,10 @@ class FirstSync:
         ids = await self._copy.data_pool(local).new_snap_ids(len(missing))
         for snapshot, snap_id in zip(missing, ids):
             local = await set_shape(self._copy, local, snapshot, remote)
+            if local.features & Feature.OBJECT_MAP:
+                # Whoever goes on with this sync, be it a daemon, takes it that there is one.
+                count = local.object_count(snapshot.size)
+                await self._copy.save_map(ObjectMap.filled(count, ObjectState.EXISTS), snap_id)
             await self._copy.add_snapshot(snapshot.name, snap_id, UserNamespace())
             if snapshot.protection == Protection.PROTECTED:
                 await self._copy.protect(snap_id, Protection.PROTECTED)
