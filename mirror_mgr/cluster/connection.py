@@ -163,7 +163,7 @@ def configured(entity: str, conffile: str, ceph_args: Sequence[str], cluster_nam
     except (rados.Error, OSError) as error:
         raise translate(error, f"{conffile}: can't be read as a conf of Ceph") from None
     try:
-        rest = list(cluster.conf_parse_argv(list(ceph_args)))
+        rest = list(cluster.conf_parse_argv(list(ceph_args)) or ())  # it gives None for none
         for name, default in defaults.items():
             if not cluster.conf_get(name):
                 cluster.conf_set(name, default)

@@ -1,6 +1,8 @@
 """What a daemon does around its work: conf file, log, pid file, user, background."""
 
 import ctypes
+import errno
+import fcntl
 import grp
 import logging
 import logging.handlers
@@ -8,10 +10,12 @@ import os
 import pwd
 import signal
 import sys
+from contextlib import contextmanager, suppress
 from dataclasses import replace
+from typing import Iterator
 
 from ..cluster.connection import configured
-from ..errors import InvalidArgument
+from ..errors import Busy, InvalidArgument, from_errno
 from .options import Options, refuse_leftovers
 
 _PR_SET_PDEATHSIG = 1
@@ -63,8 +67,9 @@ def complete(wanted: Options) -> Options:
     found, rest = configured(wanted.entity, conffile, wanted.ceph_args, wanted.cluster,
                              {"pid_file": "", "log_file": usual_log})
     refuse_leftovers(rest)
+    pid_file = wanted.pid_file or found["pid_file"]
     return replace(wanted, conf=conffile,
-                   pid_file=wanted.pid_file or found["pid_file"] or None,
+                   pid_file=os.path.abspath(pid_file) if pid_file else None,
                    log_file=wanted.log_file or found["log_file"] or None)
 
 
@@ -79,19 +84,55 @@ def admin_socket(wanted: Options) -> str:
 
 
 def prepare(wanted: Options) -> None:
-    """Become what the command line asks for; before any thread or connection is made."""
+    """Become what the command line asks for; before any thread or connection is made.
+
+    What can't be is refused by a MirrorError while there is somebody to be told, before the process
+    goes into the background.
+    """
+    group = _group_id(wanted.setgroup) if wanted.setgroup else None
+    user = _user_id(wanted.setuser) if wanted.setuser else None
+    pid_file = _lock_pid_file(wanted.pid_file) if wanted.pid_file else None
+    _set_up_log(wanted)
     if not wanted.foreground:
         _into_background()
-    if wanted.pid_file:
-        with open(wanted.pid_file, "w", encoding="ascii") as file:
-            file.write(f"{os.getpid()}\n")
-    _set_up_log(wanted)
-    _change_user(wanted)
+    if pid_file is not None:
+        os.truncate(pid_file, 0)
+        os.write(pid_file, b"%d\n" % os.getpid())
+    if group is not None:
+        os.setgid(group)
+    if user is not None:
+        os.setuid(user)
+
+
+def _lock_pid_file(path: str) -> int:
+    """Open the file for as long as the process lives, as Ceph's daemons do.
+
+    Raise Busy if another process has it.
+    """
+    with _refusing("--pid-file", path):
+        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pid = os.read(file, 32).decode(errors="replace").strip()
+            raise Busy(f"--pid-file {path}: process {pid} runs with it; "
+                       "stop that one first, or name another file") from None
+    return file
+
+
+@contextmanager
+def _refusing(option: str, path: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise from_errno(error.errno or errno.EIO,
+                         f"{option} {path}: {error.strerror}; name another file") from None
 
 
 def remove_pid_file(wanted: Options) -> None:
-    if wanted.pid_file and os.path.exists(wanted.pid_file):
-        os.unlink(wanted.pid_file)
+    if wanted.pid_file:
+        with suppress(OSError):  # the user that we became may not, or it is gone
+            os.unlink(wanted.pid_file)
 
 
 def _into_background() -> None:
@@ -109,17 +150,11 @@ def _into_background() -> None:
 def _set_up_log(wanted: Options) -> None:
     handler: logging.Handler = logging.StreamHandler(sys.stderr)
     if wanted.log_file and not wanted.log_to_stderr:
-        # One that notices when logrotate moved the file away.
-        handler = logging.handlers.WatchedFileHandler(wanted.log_file)
+        with _refusing("--log-file", wanted.log_file):
+            # One that notices when logrotate moved the file away.
+            handler = logging.handlers.WatchedFileHandler(wanted.log_file)
     handler.setFormatter(logging.Formatter(_FORMAT))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
-
-
-def _change_user(wanted: Options) -> None:
-    if wanted.setgroup:
-        os.setgid(_group_id(wanted.setgroup))
-    if wanted.setuser:
-        os.setuid(_user_id(wanted.setuser))
 
 
 def _user_id(name: str) -> int:
@@ -134,5 +169,3 @@ def _group_id(name: str) -> int:
         return int(name) if name.isdigit() else grp.getgrnam(name).gr_gid
     except KeyError:
         raise InvalidArgument(f"--setgroup: no group {name!r} here") from None
-
-

@@ -7,6 +7,7 @@ from typing import Any, Callable, Iterator, Set
 
 import pytest
 
+from mirror_mgr.cluster.connection import configured
 from qa.sites import REPOSITORY, Site
 from qa.waiting import wait_for
 
@@ -51,6 +52,12 @@ def ask(site_b: Site, tmp_path: Path, image: str) -> Iterator[Ask]:
     yield ask
     site_b.stop_rbd_mirror(ID)
     assert not list((site_b.directory / "run").glob(f"{NAME}.*"))
+
+
+def test_the_conf_alone_will_do(site_b: Site) -> None:
+    defaults = {"pid_file": "", "keyring": ""}
+    assert configured(NAME, site_b.conf, [], "ceph", defaults) == ({
+        "pid_file": "", "keyring": str(site_b.directory / "keyrings" / f"{NAME}.keyring")}, [])
 
 
 def copied(site: Site, image: str) -> Set[str]:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from mirror_mgr.errors import InvalidArgument
+from mirror_mgr.errors import Busy, InvalidArgument, NotFound
 from mirror_mgr.worker import daemonize
 from mirror_mgr.worker.options import Options
 
@@ -68,6 +68,23 @@ def test_in_the_foreground(tmp_path):
         daemonize.remove_pid_file(options)
         daemonize.remove_pid_file(options)
     assert not pid_file.exists()
+
+
+def test_a_pid_file_has_one_process(tmp_path):
+    pid_file = tmp_path / "pid"
+    with prepared(pid_file=str(pid_file)) as options:
+        with pytest.raises(Busy, match=str(os.getpid())), prepared(pid_file=str(pid_file)):
+            pass
+        assert pid_file.read_text() == f"{os.getpid()}\n"
+        daemonize.remove_pid_file(options)
+
+
+@pytest.mark.parametrize("option", ["pid_file", "log_file"])
+def test_files_that_can_t_be(option, tmp_path):
+    path = tmp_path / "no such folder" / "file"
+    with pytest.raises(NotFound, match=f"--{option.replace('_', '-')} {path}"):
+        with prepared(**{option: str(path)}):
+            pass
 
 
 def test_the_log_goes_to_stderr_where_that_is_asked_for(tmp_path, capfd):
