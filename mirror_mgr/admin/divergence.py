@@ -75,12 +75,9 @@ def _newest_copy(side: Account) -> Optional[Mark]:
 
 
 def _diverged(pair: Pair) -> Optional[datetime]:
-    """Of a snapshot and its copy the time of the first; else that of the promotion."""
+    """When the primary made the snapshot; its copy, or what stands for that, is later."""
     here, there = pair
-    if here is None or there is None:
-        return None
-    times = here.seconds, there.seconds
-    return _time(min(times) if _is_copy(here) or _is_copy(there) else max(times))
+    return None if here is None or there is None else _time(min(here.seconds, there.seconds))
 
 
 def _side(side: Account, shared: Optional[Mark]) -> SplitSide:

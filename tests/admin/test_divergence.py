@@ -50,7 +50,7 @@ def test_a_forced_promotion_has_removed_the_copies() -> None:
     found = explain("p/x", here(replica(orphan(10), primary(11), demoted(14)),
                                 _11=900, _14=4, _0=0),
                     there(writable(primary(5), primary(24)), _5=900, _24=6, _0=1))
-    assert found.diverged == at(11)
+    assert found.diverged == at(5)
     assert [side.changed_bytes for side in found.sides] == [4, 7]
 
 
