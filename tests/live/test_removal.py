@@ -54,6 +54,31 @@ def test_disabling_at_the_primary_removes_the_copy(
     assert site_a.rbd_json("ls", pool) == ["image"]
 
 
+@pytest.fixture
+def delayed(site_b: Site) -> Iterator[None]:
+    """What is removed stays in the trash of the copies' site for an hour."""
+    site_b.ceph("config", "set", "client", "rbd_mirroring_delete_delay", "3600")
+    site_b.ceph("rbd-mirror", "worker", "restart")  # a new connection knows of it from its start
+    yield
+    site_b.ceph("config", "rm", "client", "rbd_mirroring_delete_delay")
+
+
+def test_a_delay_keeps_the_copy_in_the_trash(
+        delayed: None, rounds: Rounds, site_a: Site, site_b: Site, pool: str) -> None:
+    kept = image_id(site_b, pool)
+    site_a.ceph("rbd-mirror", "image", "disable", rounds.spec)
+    wait_for(lambda: not site_b.rbd_json("ls", pool), 60, rounds.describe)
+    [entry] = site_b.rbd_json("trash", "ls", "--all", pool)
+    assert (entry["id"], entry["name"]) == (kept, "image")
+    early = site_b.run("rbd", "trash", "rm", f"{pool}/{kept}")
+    assert early.returncode and "--force" in early.stderr
+    # The next copy is made beside it, and has its name.
+    site_a.ceph("rbd-mirror", "image", "enable", rounds.spec, "snapshot")
+    rounds.wait_copied(rounds.newest_primary_snapshot())
+    rounds.compare()
+    assert [entry["id"] for entry in site_b.rbd_json("trash", "ls", "--all", pool)] == [kept]
+
+
 def test_enabling_again_makes_a_new_copy(
         rounds: Rounds, site_a: Site, site_b: Site, pool: str) -> None:
     site_a.ceph("rbd-mirror", "image", "disable", rounds.spec)
