@@ -67,7 +67,7 @@ def test_a_delay_keeps_the_copy_in_the_trash(
         delayed: None, rounds: Rounds, site_a: Site, site_b: Site, pool: str) -> None:
     kept = image_id(site_b, pool)
     site_a.ceph("rbd-mirror", "image", "disable", rounds.spec)
-    wait_for(lambda: not site_b.rbd_json("ls", pool), 60, rounds.describe)
+    wait_for(lambda: not site_b.rbd_json("ls", pool), rounds.describe)
     [entry] = site_b.rbd_json("trash", "ls", "--all", pool)
     assert (entry["id"], entry["name"]) == (kept, "image")
     early = site_b.run("rbd", "trash", "rm", f"{pool}/{kept}")
