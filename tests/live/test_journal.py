@@ -22,6 +22,7 @@ from qa.workers import CRASHING, Workers
 
 ROUNDS = int(os.environ.get("MIRROR_MGR_ROUNDS", "1"))
 
+CLONE = next(layout for layout in JOURNAL_LAYOUTS if layout.name == "clone")
 DAEMON = "journal-exchange"
 
 FEATURES = "layering,exclusive-lock,object-map,fast-diff,journaling"
@@ -95,20 +96,25 @@ def image(site_a: Site, site_b: Site, pool: str) -> Iterator[JournalRounds]:
 
 def test_killed_anywhere_it_goes_on(site_a: Site, site_b: Site, pool: str,
                                     image: JournalRounds) -> None:
-    with Workers(site_b, site_a, pool) as workers:
+    clone = JournalRounds(site_a, site_b, pool, "clone", CLONE, random.Random(image.rng.random()))
+    with Workers(site_b, site_a, pool) as workers, ThreadPoolExecutor(2) as threads:
         workers.start()
-        image.create()
-        image.wait_current()
-        with ThreadPoolExecutor(1) as threads:
-            changing = threads.submit(lambda: [image.change(15) for _ in range(3)])
-            while not changing.done():
-                time.sleep(image.rng.random() * 2)
-                workers.kill()
-                workers.start()
-            changing.result()
-        image.wait_current()
-        image.compare(maps=False)
-        fail_over(image, maps=False)
+        for one in (image, clone):
+            one.create()
+            one.wait_current()
+        changing = [threads.submit(lambda one=one: [one.change(15) for _ in range(3)])
+                    for one in (image, clone)]
+        while not all(one.done() for one in changing):
+            time.sleep(image.rng.random() * 2)
+            workers.kill()
+            workers.start()
+        for future in changing:
+            future.result()
+        for one in (image, clone):
+            one.wait_current()
+            one.compare(maps=False)
+            fail_over(one, maps=False)
+    clone.close()
 
 
 def test_a_daemon_at_one_site_and_a_worker_at_the_other(
