@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 _TELL_SECONDS = 2.0
 _RECONNECT_SECONDS = 2.0
 _CLOSE_SECONDS = 10.0
+# A pool whose OSDs are away answers when they are back.
+_ANSWER_SECONDS = 10.0
 _MIB = 1 << 20
 _BYTES_IN_FLIGHT_MIB = 16
 _LOOKING = 64
@@ -47,6 +49,7 @@ class Worker:
         self._say = say
         self._dead = dead
         self._pools: Dict[int, Tuple[PoolReplayer, "asyncio.Task[None]"]] = {}
+        self._asked: Dict[int, "asyncio.Task[bool]"] = {}
         self._news = asyncio.Event()
         self._told: Dict[str, Tuple[Any, ...]] = {}
         self._fenced = False
@@ -98,6 +101,9 @@ class Worker:
             log.warning("this client was blocklisted; connecting again as a new one")
         finally:
             self._local = None
+            for asked in self._asked.values():
+                asked.cancel()
+            self._asked.clear()
             await self._end_pools()
             # What a blocklisted client has in flight may never end: nobody waits for that long.
             closing = asyncio.get_running_loop().run_in_executor(None, local.close)
@@ -144,10 +150,21 @@ class Worker:
                 self._pools[pool_id] = (replayer, task)
 
     async def _mirrored_pools(self, local: Connection) -> Dict[int, str]:
-        """Pools with mirroring; without it in the default namespace there are no peers."""
+        """Pools with mirroring; without it in the default namespace there are no peers.
+
+        What a pool that does not answer was before, it stays.
+        """
         names = await local.pool_names()
-        modes = await asyncio.gather(*(self._is_mirrored(local, i) for i in names))
-        return {i: n for (i, n), mirrored in zip(names.items(), modes) if mirrored}
+        for pool_id in names.keys() - self._asked.keys():
+            self._asked[pool_id] = asyncio.ensure_future(self._is_mirrored(local, pool_id))
+        if self._asked:
+            await asyncio.wait(self._asked.values(), timeout=_ANSWER_SECONDS)
+        answered = {i: self._asked.pop(i) for i, asked in list(self._asked.items()) if asked.done()}
+        mirrored = {i for i, asked in answered.items() if asked.result()}
+        silent = self._asked.keys() & names.keys()
+        if silent:
+            log.warning("no answer from pools %s", ", ".join(sorted(names[i] for i in silent)))
+        return {i: n for i, n in names.items() if i in mirrored | (silent & self._pools.keys())}
 
     async def _is_mirrored(self, local: Connection, pool_id: int) -> bool:
         try:

@@ -214,6 +214,34 @@ class TestPools:
         site.pool(2).error = DeadlineExceeded("x")
         assert self.mirrored(site=site) == {3: "q"}
 
+    def test_one_that_answers_late_holds_up_no_other(self, monkeypatch):
+        monkeypatch.setattr(worker_module, "_ANSWER_SECONDS", 0)
+        pools, answer = [], asyncio.Event()
+
+        async def is_mirrored(local, pool_id):
+            pools.append(pool_id)
+            if pool_id == 2:
+                await answer.wait()
+            return True
+
+        async def body(worker):
+            worker._is_mirrored = is_mirrored
+            worker._pools[5] = (FakePool(), None)
+
+            async def found():
+                for _ in range(5):
+                    last = await worker._mirrored_pools(FakeSite())
+                return set(last)
+
+            assert await found() == {3, 4, 5}
+            worker._pools[2] = (FakePool(), None)
+            assert await found() == {2, 3, 4, 5}
+            assert pools.count(2) == 1, "it is asked no second time meanwhile"
+            answer.set()
+            del worker._pools[2]
+            assert await found() == {2, 3, 4, 5}
+        with_worker(body)
+
 
 class FakeEntry:
     def __init__(self, local, client_id):
