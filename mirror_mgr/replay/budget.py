@@ -16,6 +16,11 @@ class Budget:
         self.used = 0
         self._waiting: Deque[Tuple[int, "asyncio.Future[None]"]] = deque()
 
+    @property
+    def share(self) -> int:
+        """What one may ask for at a time, so that all who wait have their turn soon."""
+        return self.limit // (2 + len(self._waiting))
+
     async def acquire(self, size: int) -> None:
         if not self._waiting and self._fits(size):
             self.used += size

@@ -177,3 +177,16 @@ def test_random_comings_and_goings(seed):
             await one.cancel()
         assert budget.used == 0
     asyncio.run(body())
+
+
+def test_a_share_is_less_the_more_are_waiting():
+    async def body():
+        budget = Budget(12)
+        assert budget.share == 6
+        held = await holders(budget, 10, 5, 5)
+        assert budget.share == 3
+        for holder in held:
+            await holder.let_go()
+        assert budget.share == 6
+
+    asyncio.run(body())

@@ -8,11 +8,14 @@ from ...cluster.pool import Pool
 from ...errors import NotFound
 from ...wire.journal import JournalHeader, Positions
 from ...wire.journal_entry import Crc
+from ..budget import Budget
 from .order import Order
 from .store import ImageJournal
 
 _SMALLEST_READ = 64 << 10
 _LARGEST_READ = 1 << 20
+# What was read and not yet taken is, of all splay offsets, about as much as a window.
+_READS_A_SHARE = 8
 # A change of the header is notified; should that get lost, it is found after as many seconds.
 _LOOK_SECONDS = 5.0
 
@@ -24,12 +27,13 @@ class Reader:
     """
 
     def __init__(self, journal: ImageJournal, header: JournalHeader, positions: Positions,
-                 crc: Crc) -> None:
+                 crc: Crc, budget: Budget) -> None:
         self.header = header
         self.order = Order(header.splay_width, header.minimum_set, positions, crc,
                            journal.data_oid)
         self._journal = journal
         self._pool: Pool = journal.data_pool(header)
+        self._budget = budget
         self._chunk = _SMALLEST_READ
         self._busy = True
         self._news = True
@@ -44,6 +48,11 @@ class Reader:
         """Read the journal's header again if it may have changed."""
         if self._stale or time.monotonic() - self._looked > _LOOK_SECONDS:
             await self.refresh()
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether the last read found more than it could take."""
+        return self._chunk > _SMALLEST_READ
 
     async def more(self) -> bool:
         """Read on; False when there is nothing new by now.
@@ -136,9 +145,9 @@ class Reader:
         number, chunk = stream.number, self._chunk
         data: Optional[bytes] = await self._pool.read(
             self._journal.data_oid(number), chunk, stream.read_to)
+        wanted = min(2 * chunk, _LARGEST_READ, self._budget.share // _READS_A_SHARE)
+        self._chunk = max(_SMALLEST_READ, wanted if data and len(data) == chunk else 0)
         if not data:
             return stream.at_end()
         stream.feed(data)
-        full = len(data) == chunk
-        self._chunk = min(2 * chunk, _LARGEST_READ) if full else _SMALLEST_READ
         return True

@@ -31,7 +31,7 @@ from .reader import Reader
 from .store import ImageJournal
 from .tags import translated
 from .target import Target
-from .window import Window, parts
+from .window import FIRST_BYTES, Window, parts
 
 # Between two looks for news, in seconds: a tenth of the time that nothing came, within these.
 _SHORTEST_PAUSE = 0.02
@@ -89,7 +89,7 @@ class JournalReplay:
         client = header.clients[link.local_uuid]
         self.report = Report(client.front)
         self.rate = Rate()
-        self.reader = Reader(remote, header, client.positions, crc)
+        self.reader = Reader(remote, header, client.positions, crc, budget)
         self._local = local
         self._remote = remote
         self._link = link
@@ -98,6 +98,7 @@ class JournalReplay:
         self._check_outside = check
         self._delay_seconds = delay_seconds
         self._delay_ns = 0
+        self._budget = budget
         self._target = Target(copy, hold, budget)
         self._operations = Operations(self._target, name)
         self._pending = Pending()
@@ -116,6 +117,8 @@ class JournalReplay:
         self._noted_at = 0.0
         self._came_at = time.monotonic()
         self._time_ns = 0
+        # Whether more may be taken with nothing read before.
+        self._at_hand = False
 
     @property
     def name(self) -> str:
@@ -137,7 +140,7 @@ class JournalReplay:
         try:
             while not self._demoted:
                 self._check()
-                found = await self._collect()
+                found = await self._next()
                 if found is not None:
                     await self._handle(*found)
             await self._commit()
@@ -168,13 +171,15 @@ class JournalReplay:
 
     # --- taking entries -------------------------------------------------------------------------
 
-    async def _collect(self) -> Optional[Tuple[Placed, events.Event]]:
+    async def _next(self) -> Optional[Tuple[Placed, events.Event]]:
         """As :meth:`_fill`; with nothing to take, have written what there is, and read on."""
         try:
             found = self._fill()
             if found is None:
                 if self._window is not None and self._window.full:
                     await self._submit()
+                elif self._at_hand:
+                    await asyncio.sleep(0)
                 else:
                     await self._wait_for_more()
             return found
@@ -194,6 +199,7 @@ class JournalReplay:
         window, take = self._window, self.reader.order.take
         assert window is not None
         entries = size = 0
+        self._at_hand = False
         try:
             for _ in range(_EVENTS_AT_ONCE):
                 if window.full:
@@ -208,6 +214,7 @@ class JournalReplay:
                 self._note_taken(placed)
                 entries += 1
                 size += len(entry.data)
+            self._at_hand = True
             return None
         finally:
             if entries:
@@ -335,9 +342,10 @@ class JournalReplay:
             self._check()
 
     async def _wait_for_more(self) -> None:
-        """All that was read is taken: write it, and look for more."""
+        """All that was read is taken: write it, unless there is much more, and look for that."""
         assert self._window is not None
-        if self._window.events and (self._writing is None or self._writing.done()):
+        is_idle = self._writing is None or self._writing.done()
+        if self._window.events and is_idle and not self.reader.is_behind:
             await self._submit()
         await self._commit_if_due()
         # Read before the entries are.
@@ -360,7 +368,11 @@ class JournalReplay:
     # --- writing --------------------------------------------------------------------------------
 
     def _new_window(self) -> None:
-        self._window = self._target.window()
+        """A larger one after one that was full: behind, what an object's change costs is shared by
+        more events."""
+        before, self._window = self._window, self._target.window()
+        wanted = 2 * before.most_bytes if before is not None and before.full else FIRST_BYTES
+        self._window.most_bytes = min(wanted, self._budget.share)
         self._delay_ns = self._delay_seconds(self._target.header) * _NS
 
     async def _submit(self) -> None:

@@ -11,7 +11,7 @@ from ...wire.journal_event import CompareAndWrite, Discard, Write, WriteSame
 from ...wire.striping import ObjectExtent, Striping
 
 _MOST_EVENTS = 4096
-_MOST_BYTES = 4 << 20
+FIRST_BYTES = 1 << 20
 # A discard that frees more is done in parts.
 OBJECTS_AT_ONCE = 1024
 
@@ -48,6 +48,7 @@ class Window:
     """Data events, for an image of `size` bytes.
 
     `cells` are its object map's, None where there is none: what they call nonexistent is not freed.
+    It is full with `most_bytes` of data.
     Objects below the number `parent_objects` would show the parent of a clone if they were absent.
     """
 
@@ -56,6 +57,7 @@ class Window:
         self.objects: Dict[int, Changes] = {}
         self.events = 0
         self.bytes = 0
+        self.most_bytes = FIRST_BYTES
         self._striping = striping
         self._size = size
         self._cells = cells
@@ -64,7 +66,7 @@ class Window:
 
     @property
     def full(self) -> bool:
-        return self.events >= _MOST_EVENTS or self.bytes >= _MOST_BYTES
+        return self.events >= _MOST_EVENTS or self.bytes >= self.most_bytes
 
     def write(self, event: Write) -> None:
         """What is beyond the image's end is left out: its sync may have raced a resize."""

@@ -264,8 +264,10 @@ def test_a_window_is_full_at_some_time() -> None:
     assert some.full
     header = ImageHeader(1 << 30, 22, Feature(0), "x")
     large = Window(Striping(header), header.size, None)
-    large.write(Write(0, bytes(4 << 20)))
+    large.write(Write(0, bytes(1 << 20)))
     assert large.full
+    large.most_bytes *= 2
+    assert not large.full
 
 
 def test_long_discards_come_in_parts() -> None:
