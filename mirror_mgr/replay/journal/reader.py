@@ -6,6 +6,7 @@ from typing import Optional
 
 from ...cluster.pool import Pool
 from ...errors import NotFound
+from ...waiting import heard
 from ...wire.journal import JournalHeader, Positions
 from ...wire.journal_entry import Crc
 from ..budget import Budget
@@ -36,13 +37,19 @@ class Reader:
         self._budget = budget
         self._chunk = _SMALLEST_READ
         self._busy = True
-        self._news = True
+        self._news = asyncio.Event()
+        self._news.set()
         self._stale = False
         self._looked = time.monotonic()
 
     def notified(self) -> None:
         """The journal's header was changed."""
-        self._news = self._stale = True
+        self._stale = True
+        self._news.set()
+
+    async def wait(self, seconds: float) -> None:
+        """So long, or until the header is changed, as by a client that begins to write."""
+        await heard(self._news, seconds)
 
     async def look(self) -> None:
         """Read the journal's header again if it may have changed."""
@@ -94,10 +101,10 @@ class Reader:
 
         A tag ends without a word, so where the last entries were is no hint.
         """
-        if not (self._news or self._begins()
+        if not (self._news.is_set() or self._begins()
                 or time.monotonic() - self._looked > _LOOK_SECONDS):
             return False
-        self._news = False
+        self._news.clear()
         await self.refresh()
         return True
 

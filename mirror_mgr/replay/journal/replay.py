@@ -363,7 +363,7 @@ class JournalReplay:
         if idle > _IDLE_SECONDS:
             await self._commit()
             self.report.current = True
-        await asyncio.sleep(max(_SHORTEST_PAUSE, min(idle / 10, _LONGEST_PAUSE)))
+        await self.reader.wait(max(_SHORTEST_PAUSE, min(idle / 10, _LONGEST_PAUSE)))
 
     # --- writing --------------------------------------------------------------------------------
 
