@@ -16,6 +16,8 @@ _OF_A_SNAPSHOT = re.compile(
 _OF_AN_IMAGE = re.compile(
     r"rbd_(header|object_map)\.(?P<id>\w+)$"
     r"|rbd_data\.(\d+\.)?(?P<data>\w+)\.[0-9a-f]{16}$"
+    r"|journal\.(?P<journal>\w+)$"
+    r"|journal_data\.\d+\.(?P<entries>\w+)\.\d+$"
 )
 
 
@@ -54,7 +56,7 @@ def _belongs(oid: str, images: Dict[str, str], snapshots: Dict[str, Set[int]]) -
         snap_id = int(match["hex"], 16) if match["hex"] else int(match["decimal"])
         return snap_id in snapshots.get(match["map"] or match["state"], set())
     match = _OF_AN_IMAGE.match(oid)
-    return match is None or (match["id"] or match["data"]) in images
+    return match is None or next(filter(None, match.groupdict().values())) in images
 
 
 def _mirrored(ioctx: Ioctx) -> Set[str]:

@@ -168,6 +168,7 @@ def test_first_syncs_that_the_other_ends(site_a: Site, site_b: Site, pool: str) 
             site_b.ceph("config", "rm", "client", "rbd_concurrent_management_ops")
         copy = by_daemon.image_id(site_b)
         workers.start()
+        # One is demoted before its copy is whole.
         for one in (by_daemon, by_worker):
             one.change()
             fail_over(one, maps=False)

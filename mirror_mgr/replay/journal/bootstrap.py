@@ -5,6 +5,7 @@ journal is from before it: what the journal then says once more does no harm.
 """
 
 import asyncio
+import logging
 import uuid
 from dataclasses import replace
 from typing import Dict, List, Optional, Tuple
@@ -12,7 +13,7 @@ from typing import Dict, List, Optional, Tuple
 import rbd
 
 from ...cluster.pool import Pool
-from ...errors import AlreadyExists, NotFound, NotReady
+from ...errors import AlreadyExists, NotFound, NotReady, ReadOnly
 from ...wire import cls_rbd
 from ...wire.constants import Feature, ImageMode, MirrorImageState, ObjectState, Protection
 from ...wire.header import MIRRORING, ImageHeader, ParentLink
@@ -31,6 +32,8 @@ from ..scan import Link
 from ..shape import set_shape
 from ..snapshot import Means
 from .store import ImageJournal
+
+log = logging.getLogger(__name__)
 
 _NOT_COPIED = Feature.OPERATIONS | Feature.MIGRATING | Feature.NON_PRIMARY
 _PROGRESS_SECONDS = 2.0
@@ -130,11 +133,14 @@ class FirstSync:
         return remote, found
 
     async def _remove_snapshot(self, name: str) -> None:
+        """Remove a sync point at the primary; one that was demoted meanwhile keeps it."""
         try:
             await self._source.pool.connection.run(
                 _remove_snapshot, self._source.pool, self._source.id, name)
         except NotFound:
             pass
+        except ReadOnly as error:
+            log.info("%s", error)
 
     async def _local_header(self) -> ImageHeader:
         header = await self._copy.header()
