@@ -72,9 +72,13 @@ async def move_to_trash(copy: Copy, name: str, global_id: str, delay_seconds: in
 
 @dataclass
 class Sweep:
-    """Ids of images in the trash: those whose turn is to come, and those that stay, with why."""
+    """Ids of images in the trash: those whose turn is to come, and those that stay, with why.
+
+    `removing` is how many are being removed.
+    """
 
     waiting: List[str] = field(default_factory=list)
+    removing: int = 0
     failed: Dict[str, str] = field(default_factory=dict)
 
 
@@ -101,7 +105,11 @@ async def sweep(pool: Pool, mirrored: Mapping[str, MirrorImage], at_once: int, r
     async def lane() -> None:
         while told.waiting:
             image_id = told.waiting.pop(0)
-            await _sweep_one(pool, image_id, due[image_id].name, mirrored.get(image_id), told)
+            told.removing += 1
+            try:
+                await _sweep_one(pool, image_id, due[image_id].name, mirrored.get(image_id), told)
+            finally:
+                told.removing -= 1
 
     await asyncio.gather(*(lane() for _ in range(at_once)))
 

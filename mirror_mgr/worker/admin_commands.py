@@ -35,6 +35,8 @@ def commands(worker: "Worker") -> Dict[str, Command]:
             worker.counters(), _histories(pools)), merge=True),
         "perf schema": Command(
             "dump perfcounters schema", partial(_schema, worker, pools), merge=True),
+        "rbd mirror leader release": Command(
+            "release rbd mirror leader", lambda: _release(pools)),
         **_verbs("", lambda: {"pool_replayers": [pool_status(pool) for pool in pools]},
                  lambda verb: asyncio.gather(*(_act(pool, None, verb) for pool in pools))),
     }
@@ -46,6 +48,8 @@ def commands(worker: "Worker") -> Dict[str, Command]:
 
 def _of_pool(pool: PoolReplayer, peer: str) -> Dict[str, Command]:
     found = _verbs(f" {pool.name} {peer}", lambda: pool_status(pool), partial(_act, pool, None))
+    found[f"rbd mirror leader release {pool.name} {peer}"] = Command(
+        f"release rbd mirror leader {pool.name} {peer}", lambda: _release([pool]))
     deletions = pool.deletions("")
     found[f"rbd mirror deletion status {pool.name}"] = Command(
         "get status for image deleter", lambda: _deletion_status(deletions))
@@ -72,6 +76,11 @@ async def _act(pool: PoolReplayer, global_id: Optional[str], verb: str) -> None:
     await acts[verb](global_id)
 
 
+def _release(pools: List[PoolReplayer]) -> None:
+    for pool in pools:
+        pool.release_leader()
+
+
 def image_status(spec: str, replayer: ImageReplayer) -> Dict[str, Any]:
     """As the daemon has it, and why the image is in its state."""
     found = {"name": spec, "state": _STATES.get(replayer.status.state, "Stopped"),
@@ -94,10 +103,23 @@ def pool_status(pool: PoolReplayer) -> Dict[str, Any]:
         found["instances"] = [pool.instance_id]
     if pool.peer_error:
         found["peer_error"] = pool.peer_error
+    found["local_cluster_admin_socket"] = pool.admin_socket
+    found["remote_cluster_admin_socket"] = ""
+    found["sync_throttler"] = _throttler(
+        pool.syncing.size, pool.syncing.running, pool.syncing.waiting)
+    sweeps = [pool.deletions(namespace) for namespace in pool.namespaces]
+    found["deletion_throttler"] = _throttler(
+        pool.concurrent_deletions, sum(sweep.removing for sweep in sweeps),
+        sum(len(sweep.waiting) for sweep in sweeps))
     found.update(_of_namespace(pool, ""))
     found["namespaces"] = [{"name": name, **_of_namespace(pool, name)}
                            for name in sorted(pool.namespaces) if name]
     return found
+
+
+def _throttler(most: int, running: int, waiting: int) -> Dict[str, int]:
+    return {"max_parallel_requests": most, "running_requests": running,
+            "waiting_requests": waiting}
 
 
 def _of_namespace(pool: PoolReplayer, namespace: str) -> Dict[str, Any]:

@@ -162,4 +162,4 @@ def _selected(counters: Mapping[str, Any], asked: Mapping[str, Any]) -> Dict[str
 
 
 def _shown(answer: Any) -> bytes:
-    return (json.dumps(answer, indent=4) + "\n").encode()
+    return (json.dumps(answer, indent=4, ensure_ascii=False) + "\n").encode()

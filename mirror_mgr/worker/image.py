@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from dataclasses import dataclass, replace
-from typing import Callable, List, Optional, Union
+from typing import Callable, List, Literal, Optional, Union
 
 from .. import states
 from ..cluster.pool import Pool, Watch
@@ -44,12 +44,34 @@ class Mirrored:
     mode: ImageMode = ImageMode.SNAPSHOT
 
 
+class Gate(asyncio.Semaphore):
+    """Lets `size` through at one time; counts those that are through and those that wait."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size)
+        self.size = size
+        self.running = self.waiting = 0
+
+    async def acquire(self) -> Literal[True]:
+        self.waiting += 1
+        try:
+            await super().acquire()
+        finally:
+            self.waiting -= 1
+        self.running += 1
+        return True
+
+    def release(self) -> None:
+        self.running -= 1
+        super().release()
+
+
 @dataclass
 class Gates:
     """How many images of a worker may do a thing at one time."""
 
     looking: asyncio.Semaphore
-    syncing: asyncio.Semaphore
+    syncing: Gate
 
 
 class ImageReplayer:

@@ -47,6 +47,7 @@ class Leader:
         self._dead = frozenset(dead)
         self._lock = WatchedLock(pool, LEADER, _DESCRIPTION, encode_leader(LeaderOp.HEARTBEAT))
         self._lost = asyncio.Event()
+        self._yielding = False
         self._turned = asyncio.Event()
         self._told: Tuple[bool, Optional[str], bool] = (False, None, False)
 
@@ -69,6 +70,12 @@ class Leader:
             self._turned.clear()
             left = None if self.leading else _LEASE * self._heartbeat - self._silent_for()
             await heard(self._turned, left)
+
+    def release(self) -> None:
+        """Leave the lead to another worker or daemon; where there is none, lead again."""
+        if self.leading:
+            self._yielding = True
+            self._lost.set()
 
     @property
     def _heartbeat(self) -> float:
@@ -127,6 +134,10 @@ class Leader:
                 break
             await self._say(LeaderOp.HEARTBEAT)
         await self._step_down()
+        if self._yielding:
+            self._yielding = False
+            await self._tell_released()
+            await asyncio.sleep(_RETRY_SECONDS)
 
     async def _step_down(self) -> None:
         self._set(False, None)
@@ -152,13 +163,17 @@ class Leader:
     async def _say(self, operation: LeaderOp) -> None:
         await self._pool.notify(LEADER, encode_leader(operation))
 
+    async def _tell_released(self) -> None:
+        """One of the team goes before a daemon."""
+        if not await self._team.farewell():
+            await self._say(LeaderOp.LOCK_RELEASED)
+
     async def _resign(self) -> None:
         self._set(False, None)
         try:
             if self._lock.held:
                 await self._lock.release()
-                if not await self._team.farewell():
-                    await self._say(LeaderOp.LOCK_RELEASED)
+                await self._tell_released()
         except MirrorError:
             pass
 

@@ -40,7 +40,7 @@ from ..wire.header import DIRECTORY, MIRRORING, NAMESPACES, ImageHeader
 from ..wire.mirror import MirrorImage, MirrorPeer, MirrorPool
 from . import peer as peers
 from . import settings
-from .image import Gates, ImageReplayer, Mirrored
+from .image import Gate, Gates, ImageReplayer, Mirrored
 from .journal_image import JournalImageReplayer
 from .leader import Leader
 from .roster import slot_of
@@ -326,6 +326,24 @@ class PoolReplayer:
     async def flush(self, global_id: Optional[str] = None) -> None:
         """Wait until what the primaries have now is here, or it is clear that it can't be."""
         await asyncio.gather(*(replayer.flush() for replayer in self._chosen(global_id)))
+
+    def release_leader(self) -> None:
+        """Leave the lead of the pool to another worker or daemon, if there is one."""
+        self.leader.release()
+
+    @property
+    def syncing(self) -> Gate:
+        """What all syncs of the worker go through."""
+        return self._gates.syncing
+
+    @property
+    def admin_socket(self) -> str:
+        """Where the client of the local cluster listens; empty for nowhere."""
+        return self._local.conf_get("admin_socket")
+
+    @property
+    def concurrent_deletions(self) -> int:
+        return settings.concurrent_deletions(self._local.conf_get)
 
     async def _obey(self, global_id: Optional[str], stopped: bool) -> None:
         before = {r for r in self._chosen(global_id)

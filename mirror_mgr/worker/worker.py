@@ -12,7 +12,7 @@ from ..replay.budget import Budget
 from ..waiting import heard
 from ..wire.constants import MirrorMode
 from . import memory, protocol, settings
-from .image import Gates, ImageReplayer
+from .image import Gate, Gates, ImageReplayer
 from .pool import PoolReplayer, image_spec, read_mirroring
 from .service import ServiceEntry
 from .status import Syncing
@@ -43,7 +43,7 @@ class Worker:
     def __init__(self, connect: Callable[[], Awaitable[Connection]], entity: str, say: Say,
                  options: Mapping[str, Any], dead: FrozenSet[str] = frozenset()) -> None:
         self.budget = Budget(_BYTES_IN_FLIGHT_MIB * _MIB)
-        self._gates = Gates(asyncio.Semaphore(_LOOKING), asyncio.Semaphore(_CONCURRENT_SYNCS))
+        self._gates = Gates(asyncio.Semaphore(_LOOKING), Gate(_CONCURRENT_SYNCS))
         self._connect = connect
         self._entity = entity
         self._say = say
@@ -66,7 +66,7 @@ class Worker:
         if "bytes_in_flight_mib" in options:
             self.budget.resize(int(options["bytes_in_flight_mib"]) * _MIB)
         if "concurrent_syncs" in options:
-            self._gates.syncing = asyncio.Semaphore(int(options["concurrent_syncs"]))
+            self._gates.syncing = Gate(int(options["concurrent_syncs"]))
 
     def refresh(self) -> None:
         """Look at pools and images again at once."""

@@ -81,8 +81,13 @@ def test_it_answers_as_the_daemon(site_a: Site, site_b: Site, pool: str, image: 
     found = status_of(pool, ask)
     assert (found["state"], found["leader"]) == ("running", True)
     assert found == ask("rbd", "mirror", "status", pool, "site-a")
+    assert found["sync_throttler"] == {
+        "max_parallel_requests": 64, "running_requests": 0, "waiting_requests": 0}
+    assert found["deletion_throttler"]["max_parallel_requests"] == 1
     assert {f"rbd mirror {verb} {image}" for verb in ("start", "stop", "restart", "flush")} < set(
         ask("help"))
+    ask("rbd", "mirror", "leader", "release", pool, "site-a")
+    wait_for(lambda: status_of(pool, ask)["leader"], 60)
     stop_start_and_flush(site_a, site_b, pool, image, ask)
 
 

@@ -92,6 +92,11 @@ def test_commands_of_ours(tmp_path):
     assert answer_to(tmp_path / "asok", b'{"prefix": "rbd mirror stop"}\0') == ""
 
 
+def test_names_are_not_escaped(tmp_path, monkeypatch):
+    monkeypatch.setitem(COMMANDS, "rbd mirror stop p/\u00fc", Command("stop it", lambda: None))
+    assert "p/\u00fc" in answer_to(tmp_path / "asok", b'{"prefix": "help"}\0')
+
+
 def test_what_is_not_ours_is_librados_s(tmp_path):
     assert ask(tmp_path, "config get", var="y") == {"x": "y"}
 

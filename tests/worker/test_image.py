@@ -12,7 +12,7 @@ from mirror_mgr.replay.snapshot import Means
 from mirror_mgr.wire.constants import Feature, MirrorImageState, StatusState
 from mirror_mgr.wire.watch_notify import ImageOp, encode_image
 from mirror_mgr.worker import image as image_module
-from mirror_mgr.worker.image import Gates, ImageReplayer, Mirrored
+from mirror_mgr.worker.image import Gate, Gates, ImageReplayer, Mirrored
 from tests.replay.fake_rados import WriteOp
 from tests.replay.headers import GLOBAL_ID, LINK
 from tests.replay.librbd import OBJECT
@@ -49,7 +49,7 @@ class Replay:
         self.replayer = ImageReplayer(
             sites.b.pool(), sites.a.pool(), LINK, lambda: means,
             Mirrored(GLOBAL_ID, "source", "copy", MirrorImageState.ENABLED),
-            Gates(asyncio.Semaphore(1), asyncio.Semaphore(1)), self._publish)
+            Gates(asyncio.Semaphore(1), Gate(1)), self._publish)
         self.name = "name"
         self.replayer._find_name = self._find_name
         self.task = asyncio.ensure_future(self.replayer.run())
@@ -321,3 +321,17 @@ class TestFailures:
             with pytest.raises(Fenced):
                 await replay.task
         run(body())
+
+
+def test_a_gate_counts_who_is_through_and_who_waits():
+    async def body():
+        gate = Gate(1)
+        async with gate:
+            other = asyncio.ensure_future(gate.acquire())
+            await asyncio.sleep(0)
+            assert (gate.running, gate.waiting) == (1, 1) and gate.locked()
+            other.cancel()
+            await asyncio.gather(other, return_exceptions=True)
+            assert (gate.running, gate.waiting) == (1, 0)
+        assert (gate.running, gate.waiting) == (0, 0)
+    asyncio.run(body())

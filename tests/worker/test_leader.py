@@ -109,6 +109,22 @@ def test_who_ends_tells_the_others():
     run(body())
 
 
+def test_who_is_asked_to_leaves_the_lead_for_a_moment():
+    async def body():
+        one = Candidate(free_pool())
+        one.leader.release()
+        await settle()
+        assert one.leader.leading
+        one.leader.release()
+        await settle()
+        assert one.pool.holder is None and one.said[-1] == LeaderOp.LOCK_RELEASED
+        assert not one.leader.leading and one.leader.led
+        await asyncio.sleep(5)
+        assert one.leader.leading and one.said[-1] == LeaderOp.LOCK_ACQUIRED
+        await one.end()
+    run(body())
+
+
 def test_while_a_daemon_leads_we_stand_by_and_name_it():
     async def body():
         one = Candidate(free_pool(holder=DAEMON, alive=ALIVE))

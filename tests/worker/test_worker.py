@@ -155,25 +155,25 @@ class TestOptions:
     def test_defaults(self):
         async def body(worker):
             assert worker.budget.limit == worker_module._BYTES_IN_FLIGHT_MIB * MIB
-            assert worker._gates.syncing._value == worker_module._CONCURRENT_SYNCS
+            assert worker._gates.syncing.size == worker_module._CONCURRENT_SYNCS
         with_worker(body)
 
     def test_those_given_at_the_start(self):
         async def body(worker):
-            assert (worker.budget.limit, worker._gates.syncing._value) == (8 * MIB, 3)
+            assert (worker.budget.limit, worker._gates.syncing.size) == (8 * MIB, 3)
         with_worker(body, {"bytes_in_flight_mib": 8, "concurrent_syncs": 3, "unheard_of": 1})
 
     def test_what_is_not_named_keeps_its_value(self):
         async def body(worker):
             worker.set_options({"concurrent_syncs": 2})
-            assert (worker.budget.limit, worker._gates.syncing._value) == (8 * MIB, 2)
+            assert (worker.budget.limit, worker._gates.syncing.size) == (8 * MIB, 2)
         with_worker(body, {"bytes_in_flight_mib": 8})
 
     def test_pools_that_are_replayed_hear_of_it(self):
         async def body(worker):
             gates = worker._gates
             worker.set_options({"concurrent_syncs": 2})
-            assert gates.syncing._value == 2
+            assert gates.syncing.size == 2
         with_worker(body)
 
     def test_news_is_looked_at_at_once(self):
