@@ -87,7 +87,7 @@ def test_it_answers_as_the_daemon(site_a: Site, site_b: Site, pool: str, image: 
     assert {f"rbd mirror {verb} {image}" for verb in ("start", "stop", "restart", "flush")} < set(
         ask("help"))
     ask("rbd", "mirror", "leader", "release", pool, "site-a")
-    wait_for(lambda: status_of(pool, ask)["leader"], 60)
+    wait_for(lambda: status_of(pool, ask)["leader"])
     stop_start_and_flush(site_a, site_b, pool, image, ask)
 
 

@@ -16,7 +16,6 @@ from qa.workers import Workers
 
 SMALL = Layout("small", features=JOURNAL_LAYOUTS[0].features, size=8 * MIB)
 DAEMON = "journal-status"
-DAEMON_SECONDS = 120.0
 
 pytestmark = pytest.mark.usefixtures("no_workers")
 
@@ -65,7 +64,7 @@ def replaying(one: JournalRounds) -> bool:
 
 def told(one: JournalRounds) -> Dict[str, Set[str]]:
     """The keys that rbd gives of a copy's status, and of its description and service."""
-    wait_for(lambda: replaying(one), DAEMON_SECONDS, one.describe)
+    wait_for(lambda: replaying(one), one.describe)
     found = one.copy.rbd_json("mirror", "image", "status", one.spec)
     return {"status": set(found), "description": set(description(found)),
             "service": set(found.get("daemon_service", ()))}
@@ -79,7 +78,7 @@ def test_status_beside_the_daemon_s(site_a: Site, site_b: Site, pool: str,
         image.round()
         ours = told(image)
         wait_for(lambda: site_b.ceph_json("rbd-mirror", "image", "status", image.spec)[
-            "standing"]["state"] == "up-to-date", 60, image.describe)
+            "standing"]["state"] == "up-to-date", image.describe)
         plain = site_b.ceph_json("rbd-mirror", "image", "status", image.spec)
         assert 0 <= plain["standing"]["copy_age_seconds"] < 600
         assert description(plain)["entries_behind_primary"] == 0
@@ -94,7 +93,7 @@ def test_status_beside_the_daemon_s(site_a: Site, site_b: Site, pool: str,
         site_b.start_rbd_mirror(DAEMON)
         try:
             wait_for(lambda: site_b.rbd_json("mirror", "image", "status", image.spec).get(
-                "daemon_service", {}).get("daemon_id") == DAEMON, DAEMON_SECONDS, image.describe)
+                "daemon_service", {}).get("daemon_id") == DAEMON, image.describe)
             daemons = told(image)
             # Our command, over what the daemon says.
             seen = site_b.ceph_json("rbd-mirror", "image", "status", image.spec)
@@ -115,7 +114,7 @@ def test_roles_resyncs_and_conversions(site_a: Site, site_b: Site, pool: str,
             one.wait_current()
         # Journal to snapshots and back.
         site_a.ceph("rbd-mirror", "image", "disable", image.spec)
-        wait_for(lambda: not id_at(image, site_b), 60, image.describe)
+        wait_for(lambda: not id_at(image, site_b), image.describe)
         site_a.ceph("rbd-mirror", "image", "enable", image.spec, "snapshot")
         by_snapshots = Rounds(site_a, site_b, pool, "image", SMALL, image.rng)
         by_snapshots.round()
@@ -128,7 +127,7 @@ def test_roles_resyncs_and_conversions(site_a: Site, site_b: Site, pool: str,
         before = image.image_id(site_b)
         for _ in range(2):
             site_b.run("ceph", "rbd-mirror", "image", "resync", image.spec)
-        wait_for(lambda: id_at(image, site_b) not in ("", before), 60, image.describe)
+        wait_for(lambda: id_at(image, site_b) not in ("", before), image.describe)
         image.wait_current()
         image.round()
         # Nobody is primary: the copy may be the last good one.
@@ -138,10 +137,10 @@ def test_roles_resyncs_and_conversions(site_a: Site, site_b: Site, pool: str,
         assert refused.returncode == 1 and "--force" in refused.stderr, refused
         site_b.ceph("rbd-mirror", "image", "resync", other.spec, "--force")
         wait_for(lambda: "not primary" in site_b.rbd_json(
-            "mirror", "image", "status", other.spec)["description"], 60, other.describe)
+            "mirror", "image", "status", other.spec)["description"], other.describe)
         assert id_at(other, site_b) == before
         site_a.ceph("rbd-mirror", "image", "promote", other.spec)
-        wait_for(lambda: id_at(other, site_b) not in ("", before), 60, other.describe)
+        wait_for(lambda: id_at(other, site_b) not in ("", before), other.describe)
         other.wait_current()
         other.round()
         fail_over(image)
@@ -163,7 +162,7 @@ def test_copies_that_go(site_a: Site, site_b: Site, pool: str, image: Commanded,
             site_b.ceph("rbd-mirror", "image", "promote", other.spec, "--force")
             for one in (other, image):
                 site_a.ceph("rbd-mirror", "image", "disable", one.spec)
-            wait_for(lambda: not id_at(image, site_b), 60, image.describe)
+            wait_for(lambda: not id_at(image, site_b), image.describe)
             [trashed] = site_b.rbd_json("trash", "ls", "--all", "--long", pool)
             assert (trashed["id"], trashed["source"]) == (copy, "MIRRORING"), trashed
             assert id_at(other, site_b)
@@ -192,7 +191,7 @@ def test_pool_mode_follows_the_feature(site_a: Site, site_b: Site, pool: str,
         other.wait_current()
         other.round()
         site_a.rbd("feature", "disable", other.spec, "journaling")
-        wait_for(lambda: not id_at(other, site_b), 60)
+        wait_for(lambda: not id_at(other, site_b))
         site_a.rbd("feature", "enable", other.spec, "journaling")
         other.wait_current()
         other.round()
@@ -203,5 +202,5 @@ def test_pool_mode_follows_the_feature(site_a: Site, site_b: Site, pool: str,
                     image.unprotect_snap(snapshot["name"])
                 image.remove_snap(snapshot["name"])
         site_a.rbd("rm", other.spec)
-        wait_for(lambda: not id_at(other, site_b), 60)
-        wait_for(lambda: not leftovers(site_b, pool), 60, lambda: str(leftovers(site_b, pool)))
+        wait_for(lambda: not id_at(other, site_b))
+        wait_for(lambda: not leftovers(site_b, pool), lambda: str(leftovers(site_b, pool)))
