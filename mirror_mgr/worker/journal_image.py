@@ -332,13 +332,15 @@ class JournalImageReplayer(ImageReplayer):
 
     async def _reason_to_stop(self) -> Optional[str]:
         assert self._copy is not None
-        journal, header = await asyncio.gather(self._own_journal().header(), self._copy.header())
+        journal = await self._own_journal().header()
         if journal is not None and journal.is_primary:
             return "force promoted"
         if journal is not None and journal.image.resync_requested:
             return "resync requested"
-        if header is not None and await self._dispensable(header):
-            return "snapshots that clones have kept are removed first"
+        if self._replay is not None and self._replay.keeps_hidden:
+            header = await self._copy.header()
+            if header is not None and await self._dispensable(header):
+                return "snapshots that clones have kept are removed first"
         return None
 
     # --- status ---------------------------------------------------------------------------------

@@ -124,6 +124,10 @@ class JournalReplay:
     def name(self) -> str:
         return self._operations.name
 
+    @property
+    def keeps_hidden(self) -> bool:
+        return self._target.keeps_hidden
+
     async def caught_up(self) -> None:
         """Wait until all is replayed that is there now, or the replay ends."""
         self.report.current = False

@@ -48,6 +48,11 @@ class Target:
         return self._header
 
     @property
+    def keeps_hidden(self) -> bool:
+        """Whether the copy has snapshots that are there for clones alone."""
+        return self._header is not None and any(s.is_hidden for s in self._header.snapshots)
+
+    @property
     def data(self) -> Pool:
         """The data pool, with the snapshots of the copy as its context."""
         assert self._data is not None
