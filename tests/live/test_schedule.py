@@ -27,7 +27,7 @@ def soon(site: Site, commands: int = 1) -> int:
     How long a command takes just now is tried.
     """
     start = time.time()
-    schedule(site, "ls")
+    schedule(site, "ls", "--recursive")
     return int(time.time() + 6 + 2 * commands * (time.time() - start))
 
 
