@@ -23,6 +23,8 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 STOCK_MODULES = Path("/usr/share/ceph/mgr")
 PORTS_PER_SITE = 100
 COMMAND_SECONDS = 180
+# On a busy machine a manager takes minutes to load its modules.
+READY_SECONDS = 300.0
 # So long may a worker take to notice that its manager is gone.
 WORKER_SECONDS = 30.0
 # Unix sockets have 107 bytes for their path; the longest below the lab is a daemon's own.
@@ -214,7 +216,7 @@ class Site:
             raise LabError(f"{self.name}: {daemon} does not run; see {self.directory}/log")
         return pid
 
-    def wait_ready(self, seconds: float = 60.0) -> None:
+    def wait_ready(self, seconds: float = READY_SECONDS) -> None:
         """Wait until the cluster is healthy with all its daemons.
 
         Raise LabError, saying what is wrong, when it is not within `seconds`.
