@@ -14,16 +14,17 @@ class Budget:
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.used = 0
+        self._holders = 0
         self._waiting: Deque[Tuple[int, "asyncio.Future[None]"]] = deque()
 
     @property
     def share(self) -> int:
-        """What one may ask for at a time, so that all who wait have their turn soon."""
-        return self.limit // (2 + len(self._waiting))
+        """What one may ask for at a time, so that others find room or have their turn soon."""
+        return self.limit // (2 + self._holders + len(self._waiting))
 
     async def acquire(self, size: int) -> None:
         if not self._waiting and self._fits(size):
-            self.used += size
+            self._hold(size)
             return
         turn: "asyncio.Future[None]" = asyncio.get_running_loop().create_future()
         self._waiting.append((size, turn))
@@ -38,11 +39,16 @@ class Budget:
 
     def release(self, size: int) -> None:
         self.used -= size
+        self._holders -= 1
         self._admit()
 
     def resize(self, limit: int) -> None:
         self.limit = limit
         self._admit()
+
+    def _hold(self, size: int) -> None:
+        self.used += size
+        self._holders += 1
 
     def _fits(self, size: int) -> bool:
         return self.used == 0 or self.used + size <= self.limit
@@ -53,6 +59,6 @@ class Budget:
             if not turn.cancelled():
                 if not self._fits(size):
                     return
-                self.used += size
+                self._hold(size)
                 turn.set_result(None)
             self._waiting.popleft()
