@@ -3,7 +3,7 @@
 import base64
 import errno
 import re
-from typing import Dict, Optional, Sequence, Tuple, Union
+from typing import Dict, List, Optional, Sequence, Tuple, Union
 
 import rados
 import rbd
@@ -40,6 +40,11 @@ def list_peers(ioctx: "rados.Ioctx", spec: PoolSpec,
             mon_host=(_attributes(ioctx, peer["uuid"]).get("mon_host", "")
                       if with_mon_host else None),
         ) for peer in rbd.RBD().mirror_peer_list(ioctx))
+
+
+def sources(peers: Sequence[Peer]) -> List[Peer]:
+    """Return those that may be replayed from; the others only replay from us."""
+    return [peer for peer in peers if peer.direction != "tx-only"]
 
 
 def require_none(ioctx: "rados.Ioctx", spec: PoolSpec) -> None:
@@ -146,9 +151,9 @@ def login_of_source(ioctx: "rados.Ioctx", spec: PoolSpec) -> Optional[Token]:
     """
     ioctx.set_namespace("")
     try:
-        for peer in list_peers(ioctx, spec):
+        for peer in sources(list_peers(ioctx, spec)):
             stored = _attributes(ioctx, peer.uuid)
-            if peer.direction != "tx-only" and stored.get("key") and stored.get("mon_host"):
+            if stored.get("key") and stored.get("mon_host"):
                 return Token("", peer.client_name[len("client."):], stored["key"],
                              stored["mon_host"])
     finally:
@@ -200,13 +205,13 @@ def _find(peers: Sequence[Peer], spec: PoolSpec, uuid: str) -> Peer:
 
 
 def _require_no_source(peers: Sequence[Peer], spec: PoolSpec) -> None:
-    """Ceph replays a pool from one peer; those that only pull from us do not count."""
-    sources = [peer for peer in peers if peer.direction != "tx-only"]
-    if sources:
+    """Ceph replays a pool from one peer."""
+    found = sources(peers)
+    if found:
         raise InvalidArgument(
-            f"pool '{spec}': it has a peer to replay from already, {sources[0].site_name!r}, and "
+            f"pool '{spec}': it has a peer to replay from already, {found[0].site_name!r}, and "
             f"there can be but one; first run: ceph rbd-mirror pool peer remove {spec} "
-            f"{sources[0].uuid}")
+            f"{found[0].uuid}")
 
 
 def _attributes(ioctx: "rados.Ioctx", uuid: str) -> Dict[str, str]:

@@ -20,7 +20,7 @@ from .forks import marks
 from .images import require_mirrored
 from .modes import require_enabled
 from .peer_probe import LookAtImages
-from .peers import see_image
+from .peers import list_peers, see_image, sources
 from .services import Services
 from .specs import ImageSpec, PoolSpec
 from .words import IMAGE_MODES, STATUS_STATES, word
@@ -45,15 +45,20 @@ class Witnesses:
     look: LookAtImages
 
 
-    def about(self, pool: str) -> "_Hearsay":
-        return _Hearsay(self.reports, self.trouble.get(pool, ""))
-
-
 class _Hearsay(NamedTuple):
     """What this manager's own workers said of a pool."""
 
     reports: Mapping[str, ImageReport]
     trouble: str
+
+
+def _hearsay(ioctx: "rados.Ioctx", witnesses: Witnesses, spec: PoolSpec) -> _Hearsay:
+    with _default_namespace(ioctx):
+        paired = bool(sources(list_peers(ioctx, spec)))
+    trouble = witnesses.trouble.get(spec.pool, "") if paired else (
+        f"pool {spec.pool!r} has no peer to replay it from; add one: "
+        f"ceph rbd-mirror pool peer bootstrap import {spec.pool} -i TOKENFILE")
+    return _Hearsay(witnesses.reports, trouble)
 
 
 def pool_status(cluster: "rados.Rados", witnesses: Witnesses, spec: PoolSpec,
@@ -73,7 +78,7 @@ def pool_status(cluster: "rados.Rados", witnesses: Witnesses, spec: PoolSpec,
                 image_health=image_health(counts),
                 states=counts,
                 daemons=daemons.daemons if detail else None,
-                images=(_all_images(ioctx, daemons, witnesses.about(spec.pool)) if detail
+                images=(_all_images(ioctx, daemons, _hearsay(ioctx, witnesses, spec)) if detail
                         else None))
 
 
@@ -96,7 +101,7 @@ def image_status(cluster: "rados.Rados", witnesses: Witnesses, spec: ImageSpec) 
         daemons = witnesses.services(ioctx.get_pool_id())
         header = headers.read(ioctx, [status["id"]]).get(status["id"])
         found = _told(_Facts(status, mode, primary, header), _peer_names(ioctx),
-                      daemons.by_instance(instance_id), witnesses.about(spec.pool))
+                      daemons.by_instance(instance_id), _hearsay(ioctx, witnesses, spec.pool_spec))
         if primary and mode == "snapshot":
             found = replace(found, snapshots=_snapshots(image))
         if found.standing.state == states.SPLIT_BRAIN and header is not None:

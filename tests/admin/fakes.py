@@ -91,6 +91,9 @@ class FakeIoctx:
     def application_list(self) -> List[str]:
         return self.pool.applications
 
+    def get_namespace(self) -> str:
+        return self.namespace
+
     def get_pool_id(self) -> int:
         return 7
 

@@ -4,7 +4,12 @@ from typing import Any, Dict
 import pytest
 
 from mirror_mgr.admin import status
+from mirror_mgr.admin.peer_probe import Sight
+from mirror_mgr.admin.services import Services
+from mirror_mgr.admin.specs import PoolSpec
 from mirror_mgr.model import Health, SiteStatus
+
+from .fakes import FakeSite
 
 SILENT = SiteStatus("", "", "down+unknown", "status not found", None)
 
@@ -41,6 +46,21 @@ def test_our_own_site() -> None:
     assert status._local(said(state=0, up=False, description="status not found",
                               last_update=datetime(1970, 1, 1))) == SILENT
     assert status._local({"remote_statuses": [said(mirror_uuid="m")]}) == SILENT
+
+
+def test_a_pool_without_a_source_is_why_it_is_not_replayed(site: FakeSite) -> None:
+    ioctx, spec = site.open_ioctx("p"), PoolSpec("p", "ns")
+    witnesses = status.Witnesses(
+        lambda pool_id: Services((), Health.OK), {}, {"p": "no answer"}, lambda *args: Sight())
+
+    def trouble() -> str:
+        return status._hearsay(ioctx, witnesses, spec).trouble
+
+    for direction, says in ((None, "bootstrap import p"), (1, "bootstrap import p"),
+                            (0, "no answer")):
+        if direction is not None:
+            site.pools["p"].add_peer("b", direction=direction)
+        assert says in trouble()
 
 
 @pytest.mark.parametrize("states, health", [
