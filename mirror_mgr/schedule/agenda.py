@@ -4,8 +4,8 @@ import heapq
 from dataclasses import dataclass
 from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
 
+from .due import Series, count_distinct, first_after, last_until
 from .due import base as base_of
-from .due import count_between, first_after, last_until
 from .levels import ImageKey
 from .rules import Rule
 
@@ -106,7 +106,7 @@ class Agenda:
             if time is None or time > now + lead:
                 return found
             for image, item in self._slots.pop(heapq.heappop(self._times)).items():
-                turn = _turn(item, max(int(now), time), now)
+                turn = _turn(item, max(int(now + lead), time), now)
                 found.append(Due(image, *turn, item.handled))
                 item.handled = turn.time
                 self._seat(image, item, now)
@@ -151,19 +151,17 @@ def _turn(item: _Item, until: int, now: float) -> _Turn:
     if len(item.bases) == 1 and item.next + item.rules[0].interval > until:
         return _Turn(item.next, item.rules[0], 0)
     found: Optional[Tuple[int, Rule]] = None
-    count = 0
+    series = []
     for rule, base in item.bases:
         floor = _floor(rule, item.handled, now)
         last = last_until(rule, base, until)
         if last is None or last <= floor:
             continue
-        count += count_between(rule, base, floor, until)
+        series.append(Series.of(rule, base, floor))
         if found is None or last > found[0]:
             found = last, rule
-        elif last == found[0]:
-            count -= 1
     assert found is not None, "an image has its turn at its next due time"
-    return _Turn(*found, count - 1)
+    return _Turn(*found, count_distinct(series, until) - 1)
 
 
 def _floor(rule: Rule, handled: int, now: float) -> int:

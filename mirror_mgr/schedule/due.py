@@ -1,10 +1,13 @@
 """When a rule is due for an image, exactly; pure.  All times are whole seconds since the epoch."""
 
 import hashlib
-from typing import Optional
+import math
+from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 from .levels import ImageKey
 from .rules import Rule
+
+_APART = 6
 
 
 def base(rule: Rule, image: ImageKey) -> int:
@@ -34,12 +37,45 @@ def last_until(rule: Rule, base: int, time: int) -> Optional[int]:
     return None if turns < 0 and _begins(rule) else base + turns * rule.interval
 
 
-def count_between(rule: Rule, base: int, after: int, until: int) -> int:
-    """Return how many due times are later than `after` and not later than `until`."""
-    last = last_until(rule, base, until)
-    if last is None or last <= after:
-        return 0
-    return (last - first_after(rule, base, after)) // rule.interval + 1
+class Series(NamedTuple):
+    """The due times of a rule that are later than `after`."""
+
+    base: int
+    interval: int
+    after: int
+
+    @classmethod
+    def of(cls, rule: Rule, base: int, after: int) -> "Series":
+        return cls(base, rule.interval, max(after, base - 1) if _begins(rule) else after)
+
+    def count(self, until: int) -> int:
+        """Return how many are not later than `until`."""
+        turns = (until - self.base) // self.interval - (self.after - self.base) // self.interval
+        return max(0, turns)
+
+    def meeting(self, other: "Series") -> Optional["Series"]:
+        """Return the due times of both; None if they never meet."""
+        step = math.gcd(self.interval, other.interval)
+        if (other.base - self.base) % step:
+            return None
+        modulus = other.interval // step
+        turns = (other.base - self.base) // step * pow(self.interval // step, -1, modulus) % modulus
+        return Series(self.base + turns * self.interval, self.interval * modulus,
+                      max(self.after, other.after))
+
+
+def count_distinct(series: Sequence[Series], until: int) -> int:
+    """Return how many due times there are until then, where those that meet are one.
+
+    That doubles the work with each series: of the last of very many all are counted.
+    """
+    terms: List[Tuple[int, Series]] = []
+    for one in series[:_APART]:
+        met = [(-sign, both) for sign, term in terms
+               for both in (term.meeting(one),) if both is not None]
+        terms += [(1, one), *met]
+    return (sum(sign * term.count(until) for sign, term in terms)
+            + sum(one.count(until) for one in series[_APART:]))
 
 
 def _begins(rule: Rule) -> bool:

@@ -4,7 +4,7 @@ from typing import Dict, List, Tuple
 import pytest
 
 from mirror_mgr.schedule.agenda import Agenda, Due
-from mirror_mgr.schedule.due import base, count_between
+from mirror_mgr.schedule.due import Series, base, count_distinct
 from mirror_mgr.schedule.levels import ImageKey
 from mirror_mgr.schedule.rules import DAY, Rule, parse_start
 
@@ -122,24 +122,48 @@ def test_a_rule_that_was_made_in_the_future_counts_now() -> None:
     assert plan.next_of(A) == T + 60
 
 
+def test_what_was_missed_just_before_the_next_due_time_is_one_turn_with_it() -> None:
+    plan = agenda((A, MINUTELY))
+    [turn] = plan.take(T + 60 * 5 - 2, lead=3)
+    assert (turn.time, turn.missed) == (T + 300, 4)
+
+
+def test_missed_due_times_that_meet_count_once() -> None:
+    plan, even = Agenda(), T - T % 300
+    plan.put(A, (Rule(60), Rule(300)), even, even)
+    [turn] = plan.take(even + 600 + 1)
+    assert (turn.time, turn.missed) == (even + 600, 9)
+
+
+RULES = [Rule(60), Rule(420), Rule(3600, parse_start("00:20-03:30")), Rule(600, spread=True),
+         Rule(DAY, parse_start("12:00")), Rule(7 * DAY, parse_start("2023-12-24T23:30+14:00"))]
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_no_due_time_is_lost_or_doubled(seed: int) -> None:
     """Whenever the loop gets to tick: turns and missed ones are all due times, each once."""
     chance = random.Random(seed)
-    rules = {ImageKey(1, "", str(number)): chance.choice([
-        Rule(60), Rule(420), Rule(3600, parse_start("00:20-03:30")),
-        Rule(600, spread=True), Rule(DAY, parse_start("12:00"))]) for number in range(20)}
-    plan = agenda(*rules.items())
+    rules = {ImageKey(1, "", str(number)): tuple(chance.sample(RULES, chance.randint(1, 3)))
+             for number in range(20)}
+    plan = Agenda()
+    for image in rules:
+        plan.put(image, rules[image], T, T)
     now = float(T)
     seen: Dict[ImageKey, List[Due]] = {image: [] for image in rules}
     for _ in range(300):
-        now += chance.choice([0.2, 1, 5, 61, 4000])
-        for turn in plan.take(now, lead=chance.choice([0, 3])):
+        now += chance.choice([0.2, 1, 5, 61, 4000, 30 * DAY, -0.5])
+        lead = chance.choice([0, 3])
+        for turn in plan.take(now, lead):
+            assert turn.time <= now + lead
             seen[turn.image].append(turn)
-    for image, rule in rules.items():
+    for image in rules:
         turns = times(seen[image])
         assert turns == sorted(set(turns))
         until = turns[-1] if turns else T
-        assert len(turns) + sum(turn.missed for turn in seen[image]) == count_between(
-            rule, base(rule, image), T, until)
-        assert count_between(rule, base(rule, image), until, int(now)) == 0
+
+        def count(after: int, until: int, image: ImageKey = image) -> int:
+            return count_distinct([Series.of(rule, base(rule, image), after)
+                                   for rule in rules[image]], until)
+
+        assert len(turns) + sum(turn.missed for turn in seen[image]) == count(T, until)
+        assert count(until, int(now)) == 0

@@ -1,10 +1,18 @@
 """Due times against a slow walk through all seconds, and over years."""
 
+import random
 from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from mirror_mgr.schedule.due import base, count_between, first_after, last_until, moment
+from mirror_mgr.schedule.due import (
+    Series,
+    base,
+    count_distinct,
+    first_after,
+    last_until,
+    moment,
+)
 from mirror_mgr.schedule.levels import ImageKey
 from mirror_mgr.schedule.rules import DAY, Rule, parse_start
 
@@ -33,8 +41,8 @@ def test_against_a_walk(rule: Rule) -> None:
         expected = max((t for t in walk if t <= time), default=None)
         if expected is not None or (rule.start and rule.start.dated):
             assert last_until(rule, origin, time) == expected
-        assert count_between(rule, origin, time, walk[-1]) == sum(time < t for t in walk)
-    assert count_between(rule, origin, walk[-1], walk[0]) == 0
+        assert Series.of(rule, origin, time).count(walk[-1]) == sum(time < t for t in walk)
+    assert Series.of(rule, origin, walk[-1]).count(walk[0]) == 0
 
 
 def test_the_guides_example_is_at_nineteen_hours() -> None:
@@ -56,7 +64,7 @@ def test_every_day_of_years_at_the_same_time(start: str, hour: str) -> None:
         assert datetime.fromtimestamp(time, timezone.utc) == day + timedelta(
             hours=int(hour[:2]), minutes=int(hour[3:]))
         day += timedelta(days=1)
-    assert count_between(rule, origin, at("2023-12-31T23:59:59"), time) == 5 * 366
+    assert Series.of(rule, origin, at("2023-12-31T23:59:59")).count(time) == 5 * 366
 
 
 def test_nothing_is_due_before_a_start_with_a_date() -> None:
@@ -76,3 +84,21 @@ def test_spread_is_stable_and_even() -> None:
     assert 60 < min(by_minute) and max(by_minute) < 150
     assert moment(Rule(3600), IMAGE) == 0
     assert moment(rule, ImageKey(3, "", "1")) != moment(rule, ImageKey(3, "n", "1"))
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_due_times_that_meet_are_one(seed: int) -> None:
+    chance = random.Random(seed)
+    minutes = [1, 2, 7, 15, 60, 90, 360, 1440]
+    series = [Series(chance.randrange(-10**6, 10**6) // 60 * 60, 60 * chance.choice(minutes),
+                     after=chance.randrange(0, 2 * DAY)) for _ in range(chance.randint(1, 6))]
+    until = 3 * DAY
+    due = {time for one in series
+           for time in range(one.base % one.interval - one.interval, until + 1, one.interval)
+           if time > one.after}
+    assert count_distinct(series, until) == len(due)
+
+
+def test_of_many_schedules_the_counting_ends() -> None:
+    series = [Series(0, 60 * number, 0) for number in range(1, 60)]
+    assert count_distinct(series, 3600) >= 60
