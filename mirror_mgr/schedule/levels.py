@@ -65,5 +65,5 @@ def parse_key(key: str) -> Level:
     """Given the key of an entry in a pool's object, return its level; raise MalformedData."""
     match = _KEY.fullmatch(key)
     if match is None:
-        raise MalformedData(f"schedule entry {key!r}: its key names no pool, namespace or image")
+        raise MalformedData(f"schedule entry {key!a}: its key names no pool, namespace or image")
     return Level(int(match[1]), match[2], match[3])

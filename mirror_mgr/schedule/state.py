@@ -175,15 +175,17 @@ class State:
     def _is_left(self, due: Due, offset: int) -> bool:
         """Tell whether rbd_support has this due time left from before a level was adopted.
 
-        It forgets what an image waits for only when no schedule is left in the image's namespace.
+        What an image waits for by then, it forgets only when no schedule is left in the image's
+        namespace.
         """
         levels = levels_of(due.image)
         adopted = next((self._adopted[level] for level in levels if level in self._adopted), None)
         if adopted is None or not adopted.rules:
             return False
         namespace = levels[1]
-        return (rbd_support.next_due(adopted.rules, adopted.at, offset)
-                == due.time // MINUTE * MINUTE
+        last = rbd_support.next_due(adopted.rules, adopted.at + ADOPTED_SECONDS, offset)
+        return (due.time // MINUTE * MINUTE <= last
+                and rbd_support.is_due(adopted.rules, due.time, offset)
                 and any(other.covers(namespace) or namespace.covers(other)
                         for other in self.theirs))
 
@@ -243,7 +245,7 @@ class State:
             view.pool or "", view.namespace or "", view.image or "", view.owner)))
 
     def _levels(self, owner: str) -> List[Level]:
-        return list(self.book.entries if owner == OURS else self.theirs)
+        return list(self.book.entries if owner == OURS else self.adoptable())
 
     def _inherited(self, within: Level) -> List[LevelView]:
         """The schedules that apply to a level that has none."""
@@ -256,7 +258,7 @@ class State:
         return found
 
     def _level_view(self, level: Level, owner: str) -> LevelView:
-        entry = self.book.get(level) if owner == OURS else Entry(self.theirs[level])
+        entry = self.book.get(level) if owner == OURS else Entry(self.adoptable()[level])
         return LevelView(self._pool_name(level), level.namespace, self.image_name(level), owner,
                          entry.rules, entry.paused)
 
@@ -305,8 +307,8 @@ class State:
 
     def health(self, warn_no_schedule: bool) -> List[HealthItem]:
         """Return what is wrong, by code and subject."""
-        items = [HealthItem(DAMAGED_SCHEDULE, text, f"{text}; the entry is left out, repair or "
-                            "remove it with rados") for text in self.damaged]
+        items = [HealthItem(DAMAGED_SCHEDULE, text, f"{text}; it is left out") for text
+                 in self.damaged]
         for image in self.images.values():
             if not image.is_primary:
                 continue

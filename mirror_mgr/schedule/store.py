@@ -3,6 +3,7 @@
 import json
 from contextlib import contextmanager
 from functools import partial
+from shlex import quote
 from typing import (
     Callable,
     Dict,
@@ -67,10 +68,12 @@ class Store:
         part = Part.empty()
         value = await self._connection.run(self._host.get_store, KEY)
         if value:
-            with _noting(part.damaged, f"key {KEY} of the module"):
+            with _noting(part.damaged, f"key {KEY} of the module",
+                         "ceph rbd-mirror snapshot schedule add, which replaces it"):
                 _decode(part.ours, entries.decode_entry, EVERYWHERE, value.encode())
         for option in await self._their_options():
-            with _noting(part.damaged, f"option {option['name']}"):
+            with _noting(part.damaged, f"option {option['name']}",
+                         f"ceph config set {option['section']} {option['name']} ''"):
                 _decode_theirs(part, EVERYWHERE, option["value"].encode())
         return part
 
@@ -142,16 +145,18 @@ class Store:
         except NotFound:
             return
         for key, value in omap.items():
-            with _noting(damaged, f"key {key!r} of object {oid} in the pool"):
+            named = quote(key) if key.isprintable() else "--omap-key-file FILE"
+            with _noting(damaged, f"key {key!a} of object {oid}",
+                         f"rados -p {self._connection.pool_name(pool_id)} rmomapkey {oid} {named}"):
                 take(parse_key(key), value)
 
 
 @contextmanager
-def _noting(damaged: Dict[str, str], where: str) -> Iterator[None]:
+def _noting(damaged: Dict[str, str], where: str, removal: str) -> Iterator[None]:
     try:
         yield
     except MalformedData as error:
-        damaged[where] = error.message
+        damaged[where] = f"{error.message}; to be rid of it: {removal}"
 
 
 def _decode(found: Dict[Level, T], decode: Callable[[bytes], T], level: Level,

@@ -189,6 +189,14 @@ def test_rbd_support_keeps_one_due_time_when_a_schedule_is_left_in_the_namespace
     assert not left(B, hour)
 
 
+def test_rbd_support_notices_late_and_has_one_more() -> None:
+    found = state({EVERYWHERE: Entry((MINUTELY,))}, pool(image(A)), theirs=[
+        (Level.of_image(A), (MINUTELY,)), (Level(1, "", "c"), (HOURLY,))])
+    found.adopted(Level.of_image(A), T + 25)
+    assert [found.left_to_rbd_support(Due(A, time, MINUTELY, 0, T), time - 3, 0)
+            for time in (T + 60, T + 120, T + 180)] == [True, True, False]
+
+
 def test_what_can_be_read_of_damaged_entries_is_adoptable() -> None:
     found = State()
     found.set_parts({1: Part({}, {Level(1): (HOURLY,)},
