@@ -122,6 +122,7 @@ class JournalRounds(Rounds):
             found["snapshots"] = [(s["name"], s["size"], image.is_protected_snap(s["name"]))
                                   for s in snapshots]
             found["metadata"] = dict(image.metadata_list())
+            found["limit"] = image.get_snap_limit()
             found["features"] = image.features() & ~rbd.RBD_FEATURE_DATA_POOL
             if maps and image.features() & rbd.RBD_FEATURE_OBJECT_MAP:
                 found["maps"] = [_cells(ioctx, image.id(), snap_id)

@@ -141,9 +141,7 @@ async def _leave_mirroring(pool: Pool, image_id: str, name: str, global_id: str,
         # Should it be taken out of the trash again, it is an image of its own.
         journal = ImageJournal(pool, image_id)
         await journal.remove()
-        conf = pool.connection.conf_get
-        await journal.create(int(conf("rbd_journal_order")), int(conf("rbd_journal_splay_width")),
-                             LOCAL_OWNER)
+        await journal.create(LOCAL_OWNER)
     await pool.remove(id_oid(name))
     try:
         await pool.call(DIRECTORY, cls_rbd.dir_remove_image(name, image_id))

@@ -26,6 +26,7 @@ class Commanded(JournalRounds):
     def create(self) -> None:
         self.primary.rbd("create", "--size", "8M", "--image-feature", "layering,exclusive-lock",
                          self.spec)
+        self.primary.rbd("snap", "limit", "set", "--limit", "100", self.spec)
         self.primary.ceph("rbd-mirror", "image", "enable", self.spec, "journal")
 
 

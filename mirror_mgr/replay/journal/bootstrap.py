@@ -58,9 +58,7 @@ async def create_copy(pool: Pool, source: Image, header: ImageHeader, journal: I
     await create.create_header(copy, source, header, header.features & ~_NOT_COPIED, parent)
     if header.metadata:
         await pool.call(copy.header_oid, cls_rbd.metadata_set(header.metadata))
-    conf = pool.connection.conf_get
-    await ImageJournal(pool, copy.id).create(
-        int(conf("rbd_journal_order")), int(conf("rbd_journal_splay_width")), link.remote_uuid)
+    await ImageJournal(pool, copy.id).create(link.remote_uuid)
     await pool.call(MIRRORING, cls_rbd.mirror_image_set(copy.id, MirrorImage(
         global_id, MirrorImageState.ENABLED, ImageMode.JOURNAL)))
     # The other site is to register in the copy's journal before the copy may ever be promoted.
@@ -107,6 +105,9 @@ class FirstSync:
         pairs = await self._make_snapshots(local, remote, point)
         await self._note(snap_seqs=dict(pairs))
         await self._copy_content(remote, pairs)
+        if local.snap_limit != remote.snap_limit:
+            await self._copy.pool.call(
+                self._copy.header_oid, cls_rbd.snapshot_set_limit(remote.snap_limit))
         await self._remove_snapshot(point.name)
         await self._note(sync_points=(), state=PeerState.REPLAYING)
 

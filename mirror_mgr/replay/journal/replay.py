@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Callable, Deque, Dict, Optional, Tuple
 
 from ...errors import MalformedData, MirrorError, NotReady
+from ...waiting import heard
 from ...wire import journal_event as events
 from ...wire.header import ImageHeader
 from ...wire.journal import (
@@ -141,6 +142,7 @@ class JournalReplay:
         """
         await self._target.open()
         self._new_window()
+        waking = asyncio.ensure_future(self._wake_when_needed())
         try:
             while not self._demoted:
                 self._check()
@@ -149,7 +151,13 @@ class JournalReplay:
                     await self._handle(*found)
             await self._commit()
         finally:
+            waking.cancel()
             await self._end()
+
+    async def _wake_when_needed(self) -> None:
+        """Whoever needs the copy is not to wait until a pause is over."""
+        await self._hold.lost.wait()
+        self.reader.notified()
 
     async def _end(self) -> None:
         self._ended = True
@@ -342,7 +350,7 @@ class JournalReplay:
             await self._drain()
             await self._commit()
             left = (self._time_ns + self._delay_ns - time.time_ns()) / _NS
-            await asyncio.sleep(max(0.0, min(left, _LONGEST_PAUSE)))
+            await heard(self._hold.lost, max(0.0, min(left, _LONGEST_PAUSE)))
             self._check()
 
     async def _wait_for_more(self) -> None:

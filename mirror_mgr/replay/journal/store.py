@@ -90,10 +90,20 @@ class ImageJournal:
 
     # --- the journal of a copy ------------------------------------------------------------------
 
-    async def create(self, order: int, splay_width: int, owner: str) -> None:
-        """Make an empty journal whose image `owner` is primary of.  May be repeated."""
+    async def create(self, owner: str) -> None:
+        """Make an empty journal, as this site's options want it.  May be repeated.
+
+        `owner` is primary of its image.
+        """
+        connection = self.pool.connection
+        conf = connection.conf_get
+        name = conf("rbd_journal_pool")
+        pool_id = connection.pool_id(name) if name else None
+        elsewhere = pool_id is not None and pool_id != self.pool.pool_id
         try:
-            await self.pool.call(self.oid, cls_journal.create(order, splay_width))
+            await self.pool.call(self.oid, cls_journal.create(
+                int(conf("rbd_journal_order")), int(conf("rbd_journal_splay_width")),
+                pool_id if pool_id is not None and elsewhere else -1))
         except AlreadyExists:
             pass
         header = await self.header()
