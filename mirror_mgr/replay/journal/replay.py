@@ -324,9 +324,11 @@ class JournalReplay:
             tag = next((tag for tag in header.tags if tag.tid == tid), None)
         if tag is None:
             raise MalformedData(f"{self._remote.oid} is damaged: tag {tid} is missing")
-        before_it = tag.data.predecessor
-        if before_it.valid and before_it.mirror_uuid == LOCAL_OWNER:
-            self._require_taken(before_it.tag_tid, before_it.entry_tid)
+        known, last = tag.data.predecessor, in_order(self._taken)[:1]
+        # Of another tag than the last it may be no entry: a forced promotion names a tag alone.
+        if last and known.valid and (known.mirror_uuid, known.tag_tid) == (
+                LOCAL_OWNER, last[0].tag_tid):
+            self._require_taken(known.tag_tid, known.entry_tid)
         data = translated(tag.data, self._link.local_uuid, self._link.remote_uuid)
         before = self._last_tag.data
         # The copy's own demotion, which was replayed at the other site: nobody is to stop for it.
