@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Iterator, NamedTuple, Optional
 
@@ -20,9 +21,13 @@ class Mirrored(NamedTuple):
 def add_pool(lab: Lab, name: str) -> Mirrored:
     """Make a pool on both sites, with mirroring enabled (image mode) and peers both ways."""
     primary, copy = lab.sites["site-a"], lab.sites["site-b"]
-    for site in (primary, copy):
+
+    def enable(site: Site) -> None:
         site.create_pool(name)
         site.ceph("rbd-mirror", "pool", "enable", name, "image", "--site-name", site.name)
+
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(enable, (primary, copy)))
     token = primary.ceph("rbd-mirror", "pool", "peer", "bootstrap", "create", name)
     copy.ceph("rbd-mirror", "pool", "peer", "bootstrap", "import", name, "-i", "-", input=token)
     return Mirrored(primary, copy, name)

@@ -97,7 +97,7 @@ class Site:
     def rados(self, name: str = "client.admin") -> Rados:
         """Return a connection to this site, for the caller to shut down."""
         cluster = Rados(conffile=self.conf, name=name)
-        cluster.connect(timeout=30)
+        cluster.connect(timeout=COMMAND_SECONDS)
         return cluster
 
     def create_pool(self, name: str) -> None:
