@@ -4,14 +4,18 @@ Format 1 lists clones in `rbd_children` of the clone's pool and needs a protecte
 format 2 lists them at the parent's header, whose snapshots count them.
 """
 
+import logging
+
 import rbd
 
 from ..cluster.pool import Pool
-from ..errors import AlreadyExists, NotFound, NotReady, NotSupported
+from ..errors import AlreadyExists, MirrorError, NotFound, NotReady, NotSupported
 from ..wire import cls_rbd
 from ..wire.constants import Feature, OpFeature, Protection
 from ..wire.header import CHILDREN, ImageHeader, ParentLink, header_oid
 from .journal.store import ImageJournal
+
+log = logging.getLogger(__name__)
 
 
 async def attach(pool: Pool, image_id: str, link: ParentLink, counted: bool) -> None:
@@ -75,7 +79,10 @@ async def _drop_hidden(parents: Pool, link: ParentLink) -> None:
     journal = (await ImageJournal(parents, link.image_id).header()
                if header.features & Feature.JOURNALING else None)
     if journal is None or journal.is_primary:
-        await parents.connection.run(_remove_snapshot, parents, link)
+        try:
+            await parents.connection.run(_remove_snapshot, parents, link)
+        except MirrorError as error:
+            log.info("image %s keeps a snapshot that no clone needs: %s", link.image_id, error)
 
 
 def _remove_snapshot(parents: Pool, link: ParentLink) -> None:
