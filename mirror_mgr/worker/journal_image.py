@@ -40,7 +40,7 @@ _FRESH_NS = 5 * 10**9
 
 
 class _Damaged(MalformedData):
-    """The entries of a journal, not its header."""
+    """With the cure in it: all but the header of the primary's journal."""
 
 
 class JournalImageReplayer(ImageReplayer):
@@ -107,8 +107,10 @@ class JournalImageReplayer(ImageReplayer):
         except _Damaged:
             raise
         except MalformedData as error:
-            raise MalformedData(f"{error}; mend it, or have a new journal made: disable and enable "
-                                "the image's mirroring at its primary site") from None
+            raise MalformedData(
+                f"{error}; mend it, or have a new one made at its primary site: disable the "
+                "image's mirroring, remove this object, disable the image's feature journaling, "
+                "and enable its mirroring again") from None
 
     async def _look_and_act(self) -> bool:
         async with self._gates.looking:
@@ -147,7 +149,12 @@ class JournalImageReplayer(ImageReplayer):
     async def _local_journal(self) -> Optional[JournalHeader]:
         if self._copy is None:
             return None
-        header = await self._own_journal().header()
+        try:
+            header = await self._own_journal().header()
+        except MalformedData as error:
+            raise _Damaged(
+                f"{error}; mend it, or have the copy made anew: disable its mirroring here with "
+                "--force, remove this object, then the copy") from None
         if header is None:
             raise NotFound(f"image {self.name!r} is mirrored but has no journal here; "
                            "disable and enable its mirroring")
