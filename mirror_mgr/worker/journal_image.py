@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from contextlib import suppress
 from typing import Any, Callable, List, Optional
 
 from ..cluster.crc32c import Crc32c
@@ -13,11 +14,11 @@ from ..replay.hold import Hold
 from ..replay.journal.bootstrap import FirstSync, create_copy
 from ..replay.journal.replay import JournalReplay
 from ..replay.journal.store import ImageJournal
-from ..replay.journal.tags import is_linked
+from ..replay.journal.tags import is_linked, is_primary
 from ..waiting import heard
 from ..wire import cls_rbd
 from ..wire.constants import ImageMode
-from ..wire.header import INFO, ImageHeader
+from ..wire.header import INFO, MIRRORING, ImageHeader
 from ..wire.journal import (
     ClientState,
     JournalHeader,
@@ -26,6 +27,7 @@ from ..wire.journal import (
     PeerState,
     Tag,
 )
+from ..wire.mirror import MirrorImage
 from ..wire.snapshot import Snapshot
 from . import settings, status
 from .image import ImageReplayer
@@ -123,15 +125,19 @@ class JournalImageReplayer(ImageReplayer):
         if local is not None and local.is_primary:
             self.copied_ns = None
             self._is_name_known = False
-            self._tell(status.primary(not remote.is_primary))
+            self._tell(status.primary(not await self._is_primary_there(remote)))
             return False
-        if local is not None and local.image.resync_requested and remote.is_primary:
+        if (local is not None and local.image.resync_requested
+                and await self._is_primary_there(remote)):
             await self._drop_copy()
             return True
         if not remote.is_primary and not self._follows(local):
             self._tell(status.demoted("remote image is not primary"))
             return False
         if local is None:
+            if not await self._is_primary_there(remote):
+                self._tell(status.demoted("remote image is not primary"))
+                return False
             return await self._create()
         return await self._follow(local, remote)
 
@@ -139,6 +145,15 @@ class JournalImageReplayer(ImageReplayer):
         """Whether the copy is not yet told that the other site is primary no more."""
         last = local.last_tag if local is not None else None
         return last is not None and last.owner == self._link.remote_uuid
+
+    async def _is_primary_there(self, remote: JournalHeader) -> bool:
+        """As :func:`.is_primary`, given the other site's journal as it was read before."""
+        image: Optional[MirrorImage] = None
+        if remote.is_primary:
+            with suppress(NotFound):
+                image = cls_rbd.decode_mirror_image_get(await self._source.pool.call(
+                    MIRRORING, cls_rbd.mirror_image_get(self.mirrored.remote_id)))
+        return is_primary(remote.last_tag, image)
 
     async def _remote_journal(self) -> JournalHeader:
         header = await self._journal.header()

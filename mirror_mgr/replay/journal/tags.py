@@ -2,6 +2,7 @@
 
 from typing import Optional, Sequence
 
+from ...wire.constants import MirrorImageState
 from ...wire.journal import (
     LOCAL_OWNER,
     ORPHAN,
@@ -10,6 +11,7 @@ from ...wire.journal import (
     Tag,
     TagData,
 )
+from ...wire.mirror import MirrorImage
 
 
 def translated(data: TagData, local_uuid: str, remote_uuid: str) -> TagData:
@@ -22,6 +24,15 @@ def translated(data: TagData, local_uuid: str, remote_uuid: str) -> TagData:
 
 def _translated(owner: str, local_uuid: str, remote_uuid: str) -> str:
     return {LOCAL_OWNER: remote_uuid, local_uuid: LOCAL_OWNER}.get(owner, owner)
+
+
+def is_primary(last: Optional[Tag], image: Optional[MirrorImage]) -> bool:
+    """Whether a site has the primary, given its journal's last tag and then what it mirrors.
+
+    A copy on its way into the trash has a journal of its own as well, but is mirrored no more.
+    """
+    return (last is not None and last.owner == LOCAL_OWNER
+            and image is not None and image.state == MirrorImageState.ENABLED)
 
 
 def is_linked(last: Tag, remote: Sequence[Tag], local_uuid: str, remote_uuid: str) -> bool:

@@ -1,9 +1,13 @@
 """Which site owned an image when: split-brain, and how far a copy is behind."""
 
+from typing import Optional
+
 import pytest
 
-from mirror_mgr.replay.journal.tags import entries_behind, is_linked, translated
+from mirror_mgr.replay.journal.tags import entries_behind, is_linked, is_primary, translated
+from mirror_mgr.wire.constants import ImageMode, MirrorImageState
 from mirror_mgr.wire.journal import ORPHAN, ObjectPosition, Predecessor, Tag, TagData
+from mirror_mgr.wire.mirror import MirrorImage
 
 US, THEM = "us", "them"
 
@@ -22,6 +26,20 @@ def test_names_of_owners_are_the_others() -> None:
     assert translated(there, US, THEM) == TagData(THEM, Predecessor("", True, 4, 5))
     orphan = TagData(ORPHAN, Predecessor("", True, 4, 5))
     assert translated(orphan, US, THEM) == TagData(ORPHAN, Predecessor(THEM, True, 4, 5))
+
+
+@pytest.mark.parametrize("last, state, primary", [
+    (tag(0, ""), MirrorImageState.ENABLED, True),
+    (tag(0, THEM), MirrorImageState.ENABLED, False),
+    (None, MirrorImageState.ENABLED, False),
+    # What goes into the trash, before and after it is struck off.
+    (tag(0, ""), MirrorImageState.DISABLING, False),
+    (tag(0, ""), None, False),
+])
+def test_who_is_primary(last: Optional[Tag], state: Optional[MirrorImageState],
+                        primary: bool) -> None:
+    image = None if state is None else MirrorImage("g", state, ImageMode.JOURNAL)
+    assert is_primary(last, image) == primary
 
 
 def test_a_copy_that_follows() -> None:
