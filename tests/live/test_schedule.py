@@ -5,6 +5,7 @@ import json
 import os
 import time
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Dict, Iterator, List, NamedTuple
 
 import pytest
@@ -112,17 +113,18 @@ def two_managers(site_a: Site) -> Iterator[Site]:
 def test_on_time(site_a: Site, place: Place) -> None:
     make_image(site_a, place.spec("other"))
     before = mirror_snapshots(site_a, place.spec())
+    schedule(site_a, "add", "1d", *place.words, "--image", "other", "--spread",
+             "--deadline", "10m")
     due = soon(site_a)
     schedule(site_a, "add", "1h", start_time(due), *place.words)
-    schedule(site_a, "add", "1d", start_time(due + 3600), *place.words, "--image", "other",
-             "--spread", "--deadline", "10m")
     view = wait_done(site_a, place)
     [made] = set(mirror_snapshots(site_a, place.spec())) - set(before)
     assert (view["snapshot_id"], view["failed"], view["skipped"]) == (made, 0, 0)
     assert view["late_seconds"] >= 0
     assert view["last_run"] >= time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(due))
     assert view["next_due"] == time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(due + 3600))
-    assert status(site_a, place.words)["other"]["done"] == 0
+    [rule] = status(site_a, place.words)["other"]["schedule"]
+    assert rule == "every 1d, spread, at most 10m late"
     sums = site_a.ceph_json(*SCHEDULE, "status", *place.words, "--sum")
     whole = f"{place.pool}/{place.namespace}"
     assert {row["level"] for row in sums} == {whole, f"{whole}/other"}
@@ -216,6 +218,7 @@ def test_adoption_loses_nothing_and_the_output_is_that_of_rbd(site_a: Site, plac
     for times in (["1d", "14:00:00-05:00"], ["90m"]):
         site_a.rbd("mirror", "snapshot", "schedule", "add", *place.words, *times)
     site_a.rbd("mirror", "snapshot", "schedule", "add", *image, "6h")
+    assert "every 90m (by rbd_support)" in schedule(site_a, "ls", *place.words)
     words = ("mirror", "snapshot", "schedule", "ls")
     theirs = [(site_a.rbd(*words, *question), site_a.rbd_json(*words, *question))
               for question in questions]
@@ -257,15 +260,26 @@ def words_of(text: str) -> List[List[str]]:
     return [sorted(line.replace(",", "").split()) for line in text.strip().splitlines()]
 
 
-def test_a_damaged_entry_is_told_and_the_others_run(site_a: Site, place: Place) -> None:
+def test_a_damaged_entry_is_told_and_the_others_run(site_a: Site, place: Place,
+                                                    tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.write_bytes(b"\xff")
     store = ("-p", place.pool, "setomapval", "mirror_mgr_snapshot_schedule")
     schedule(site_a, "add", "1d", *place.words)
     assert site_a.run("rados", *store, "1//feed", '{"rules": [{"interval": "0m"}]}'
                       ).returncode == 0
-    check = wait_for(lambda: health(site_a).get("MIRROR_MGR_DAMAGED_SCHEDULE"))
-    assert "0m" in check["detail"][0]["message"] and place.pool in check["detail"][0]["message"]
+    assert site_a.run("rados", *store, "--omap-key-file", str(key), "x").returncode == 0
+    check = wait_for(lambda: damaged(site_a, 2))
+    told = "".join(item["message"] for item in check["detail"])
+    assert "0m" in told and "udcff" in told and f"rados -p {place.pool} rmomapkey" in told
     assert "Made 1" in schedule(site_a, "run", *place.words)
-    site_a.run("rados", "-p", place.pool, "rmomapkey", "mirror_mgr_snapshot_schedule", "1//feed")
+    for name in (["1//feed"], ["--omap-key-file", str(key)]):
+        site_a.run("rados", "-p", place.pool, "rmomapkey", store[3], *name)
+
+
+def damaged(site: Site, count: int) -> Any:
+    check = health(site).get("MIRROR_MGR_DAMAGED_SCHEDULE")
+    return check if check and check["summary"]["count"] == count else None
 
 
 def test_a_failover_loses_and_doubles_nothing(two_managers: Site, place: Place) -> None:

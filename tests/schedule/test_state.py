@@ -202,6 +202,8 @@ def test_what_can_be_read_of_damaged_entries_is_adoptable() -> None:
     found.set_parts({1: Part({}, {Level(1): (HOURLY,)},
                              {Level(1): (MINUTELY,), Level(1, "", "a"): ()}, {})})
     assert found.adoptable() == {Level(1): (HOURLY, MINUTELY)}
+    [view] = found.listing(Level(1), recursive=False)
+    assert (view.owner, view.rules) == (THEIRS, (HOURLY, MINUTELY))
 
 
 def test_health() -> None:
