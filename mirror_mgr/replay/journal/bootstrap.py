@@ -263,6 +263,10 @@ class FirstSync:
 
     async def _save_maps(self, local: ImageHeader, segments: List[Segment], copier: ObjectCopier,
                          first: int) -> None:
+        if self._fresh:
+            # The primary's maps name more than that: what was flattened, say, or freed in vain.
+            segments = [replace(segment, written=bytes(written))
+                        for segment, written in zip(segments, copier.written)]
         seen = {index: await seen_at_last(self._copy, local, segments[index], cells, first)
                 for index, cells in copier.seen.items()}
         fast_diff = bool(local.features & Feature.FAST_DIFF)
