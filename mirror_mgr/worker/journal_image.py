@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import time
-from contextlib import suppress
 from typing import Any, Callable, List, Optional
 
 from ..cluster.crc32c import Crc32c
@@ -14,7 +13,7 @@ from ..replay.hold import Hold
 from ..replay.journal.bootstrap import FirstSync, create_copy
 from ..replay.journal.replay import JournalReplay
 from ..replay.journal.store import ImageJournal
-from ..replay.journal.tags import is_linked, is_primary
+from ..replay.journal.tags import is_linked, is_mirrored, is_primary
 from ..waiting import heard
 from ..wire import cls_rbd
 from ..wire.constants import ImageMode
@@ -109,6 +108,10 @@ class JournalImageReplayer(ImageReplayer):
         except _Damaged:
             raise
         except MalformedData as error:
+            if not is_mirrored(await self._image_there()):
+                # A copy on its way into the trash: its journal is just being made.
+                self._tell(status.demoted("remote image is not primary"))
+                return False
             raise MalformedData(
                 f"{error}; mend it, or have a new one made at its primary site: disable the "
                 "image's mirroring, remove this object, disable the image's feature journaling, "
@@ -148,12 +151,15 @@ class JournalImageReplayer(ImageReplayer):
 
     async def _is_primary_there(self, remote: JournalHeader) -> bool:
         """As :func:`.is_primary`, given the other site's journal as it was read before."""
-        image: Optional[MirrorImage] = None
-        if remote.is_primary:
-            with suppress(NotFound):
-                image = cls_rbd.decode_mirror_image_get(await self._source.pool.call(
-                    MIRRORING, cls_rbd.mirror_image_get(self.mirrored.remote_id)))
-        return is_primary(remote.last_tag, image)
+        return remote.is_primary and is_primary(remote.last_tag, await self._image_there())
+
+    async def _image_there(self) -> Optional[MirrorImage]:
+        """What the other site says now of the image's mirroring; None if that has ended."""
+        try:
+            return cls_rbd.decode_mirror_image_get(await self._source.pool.call(
+                MIRRORING, cls_rbd.mirror_image_get(self.mirrored.remote_id)))
+        except NotFound:
+            return None
 
     async def _remote_journal(self) -> JournalHeader:
         header = await self._journal.header()

@@ -31,8 +31,12 @@ def is_primary(last: Optional[Tag], image: Optional[MirrorImage]) -> bool:
 
     A copy on its way into the trash has a journal of its own as well, but is mirrored no more.
     """
-    return (last is not None and last.owner == LOCAL_OWNER
-            and image is not None and image.state == MirrorImageState.ENABLED)
+    return last is not None and last.owner == LOCAL_OWNER and is_mirrored(image)
+
+
+def is_mirrored(image: Optional[MirrorImage]) -> bool:
+    """Whether an image's mirroring neither has ended nor is about to."""
+    return image is not None and image.state == MirrorImageState.ENABLED
 
 
 def is_linked(last: Tag, remote: Sequence[Tag], local_uuid: str, remote_uuid: str) -> bool:
