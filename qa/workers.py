@@ -150,4 +150,4 @@ class Workers:
         if self.current is not None and self.current.alive:
             self.current.stop()
         if kind is not None and self.current is not None:
-            print("\n".join(self.current.log[-50:]))
+            print("\n".join(self.current.log[-300:]))
