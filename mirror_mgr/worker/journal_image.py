@@ -10,7 +10,7 @@ from ..cluster.pool import Watch
 from ..errors import MalformedData, MirrorError, NotFound, NotReady
 from ..replay import parent, scan, trash
 from ..replay.hold import Hold
-from ..replay.journal.bootstrap import FirstSync, create_copy
+from ..replay.journal.bootstrap import FirstSync, create_copy, made_before
 from ..replay.journal.replay import JournalReplay
 from ..replay.journal.store import ImageJournal
 from ..replay.journal.tags import is_linked, is_mirrored, is_primary
@@ -211,9 +211,12 @@ class JournalImageReplayer(ImageReplayer):
             self._wait_for_parent(link)
             return False
         self._tell(status.bootstrapping("CREATE_LOCAL_IMAGE"))
-        self._copy = await create_copy(self._local, self._source, source, self._journal,
-                                       self.mirrored.global_id, self.name, self._link, link)
-        self._fresh = True
+        global_id = self.mirrored.global_id
+        self._copy = await made_before(self._local, self._journal, global_id, self._link)
+        self._fresh = self._copy is None
+        if self._copy is None:
+            self._copy = await create_copy(self._local, self._source, source, self._journal,
+                                           global_id, self.name, self._link, link)
         await self._unwatch()
         return True
 

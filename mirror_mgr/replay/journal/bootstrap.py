@@ -66,6 +66,22 @@ async def create_copy(pool: Pool, source: Image, header: ImageHeader, journal: I
     return copy
 
 
+async def made_before(pool: Pool, journal: ImageJournal, global_id: str,
+                      link: Link) -> Optional[Copy]:
+    """The copy as a try before this one left it, if that was whole; nobody was told of it."""
+    header = await journal.header()
+    known = header.peer(link.local_uuid) if header is not None else None
+    if known is None or not known.image_id:
+        return None
+    try:
+        entry = cls_rbd.decode_mirror_image_get(await pool.call(
+            MIRRORING, cls_rbd.mirror_image_get(known.image_id)))
+    except NotFound:
+        return None
+    is_whole = entry.global_id == global_id and entry.state == MirrorImageState.ENABLED
+    return Copy(pool, known.image_id) if is_whole else None
+
+
 async def _clear_away(pool: Pool, journal: ImageJournal, name: str, link: Link) -> None:
     header = await journal.header()
     known = header.peer(link.local_uuid) if header is not None else None
