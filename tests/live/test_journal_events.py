@@ -22,9 +22,18 @@ SMALL = Layout("small", order=20, size=8 * MIB,
 pytestmark = pytest.mark.usefixtures("no_workers")
 
 
+class Sized(JournalRounds):
+    """Of the layout's size to begin with, whatever was done at random."""
+
+    def create(self) -> None:
+        super().create()
+        with self.image(self.primary) as image:
+            image.resize(self.layout.size)
+
+
 @pytest.fixture
 def image(site_a: Site, site_b: Site, pool: str) -> Iterator[JournalRounds]:
-    one = JournalRounds(site_a, site_b, pool, "image", SMALL, random.Random())
+    one = Sized(site_a, site_b, pool, "image", SMALL, random.Random())
     yield one
     one.close()
 
