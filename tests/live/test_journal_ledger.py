@@ -39,7 +39,7 @@ class Ledger(JournalRounds):
     def write(self) -> None:
         """Write group after group until it is time to stop."""
         with self.image(self.primary) as image:
-            while not self.stop.is_set() and (self.groups + 1) * GROUP < len(self.places):
+            while not self.stop.is_set() and (self.groups + 2) * GROUP <= len(self.places):
                 for number in range(self.groups * GROUP, (self.groups + 1) * GROUP):
                     image.write((number + 1).to_bytes(8, "big") * (BLOCK // 8),
                                 self.places[number] * BLOCK)
