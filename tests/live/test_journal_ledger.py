@@ -118,6 +118,7 @@ def test_no_group_without_those_before(site_b: Site, site_a: Site, pool: str,
             writer = threading.Thread(target=ledger.write)
             writer.start()
             try:
+                wait_for(lambda ledger=ledger: ledger.found(site_b)[0] == GROUP, ledger.describe)
                 end(workers, ledger.rng)
                 site_b.rbd("mirror", "image", "promote", "--force", ledger.spec)
             finally:
