@@ -1,5 +1,6 @@
 """An orderly failover with the stock `rbd` CLI, and what must be true after it."""
 
+import re
 import time
 from typing import Collection, List
 
@@ -12,6 +13,9 @@ from qa.waiting import wait_for
 
 # Many rounds of a busy monitor; librbd waits longer for who does not let go of the image.
 PROMOTE_SECONDS = 25.0
+
+_WRONG_CELL = re.compile(r"marked as (\d), but should be (\d)")
+_OVERSTATED = ("1", "3")
 
 
 def fail_over(rounds: Rounds, followed: bool = False) -> float:
@@ -37,10 +41,12 @@ def fail_over(rounds: Rounds, followed: bool = False) -> float:
     return seconds
 
 
-def check_object_maps(rounds: Rounds, site: Site, but: Collection[str] = ()) -> None:
+def check_object_maps(rounds: Rounds, site: Site, but: Collection[str] = (),
+                      as_librbd: bool = False) -> None:
     """Raise AssertionError unless `rbd object-map check` finds image and snapshots as they are.
 
-    Snapshots in `but` are passed over.
+    Snapshots in `but` are passed over.  `as_librbd`: an object may be marked as changed that is
+    not, as librbd itself does, for a discard behind its end, say.
     """
     with rounds.image(site) as image:
         if not image.features() & rbd.RBD_FEATURE_OBJECT_MAP:
@@ -49,9 +55,11 @@ def check_object_maps(rounds: Rounds, site: Site, but: Collection[str] = ()) -> 
     for spec in [rounds.spec] + [f"{rounds.spec}@{name}" for name in names]:
         check = site.run("rbd", "object-map", "check", spec)
         assert check.returncode == 0, f"{spec}: {check.stderr}\n{rounds.describe()}"
+        wrong = {cells for cells in _WRONG_CELL.findall(check.stderr)
+                 if not (as_librbd and cells == _OVERSTATED)}
         # The check flags a map that it finds wrong.
-        flags = site.rbd_json("info", spec)["flags"]
-        assert flags == [], f"{spec}: {flags}\n{check.stderr}\n{rounds.describe()}"
+        flags = [] if as_librbd else site.rbd_json("info", spec)["flags"]
+        assert not wrong and not flags, f"{spec}: {flags}\n{check.stderr}\n{rounds.describe()}"
 
 
 def _snapshots_with_maps_of_librbd(rounds: Rounds) -> List[str]:

@@ -74,9 +74,7 @@ def test_the_parent_s_snapshot_goes_with_its_last_clone(
         clone.wait_current()
         clone.compare()
 
-        with clone.image(site_a) as image:
-            image.flatten()
-        clone.history.append("flatten")
+        site_a.rbd("flatten", clone.spec)
         clone.write(4 * MIB, 100)
         clone.wait_current()
         clone.compare()
