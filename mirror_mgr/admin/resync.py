@@ -1,8 +1,11 @@
 """Has a copy made anew, where there is something to make it from."""
 
-import rados
+import errno
 
-from ..errors import InvalidArgument, NotPermitted
+import rados
+import rbd
+
+from ..errors import InvalidArgument, MirrorError, NotPermitted
 from .access import explaining, open_image, open_pool
 from .images import require_mirrored
 from .peer_probe import LookAtImages
@@ -29,8 +32,18 @@ def resync(cluster: "rados.Rados", spec: ImageSpec, force: bool, look: LookAtIma
                 raise NotPermitted(
                     f"image '{spec}': {reason}; the copy here may be the only good one. To make "
                     f"it anew all the same: ceph rbd-mirror image resync {spec} --force")
-        with explaining(f"image '{spec}': can't be flagged for resync"):
-            image.mirror_image_resync()
+        try:
+            with explaining(f"image '{spec}': can't be flagged for resync"):
+                image.mirror_image_resync()
+        except MirrorError as error:
+            # A client that is gone did not hear of the flag.  Who replays looks for it as well.
+            if error.errno != errno.ETIMEDOUT or not _is_flagged(image):
+                raise
+
+
+def _is_flagged(image: "rbd.Image") -> bool:
+    return any(key.startswith(".rbd_mirror.") and "resync_requested" in value
+               for key, value in image.metadata_list())
 
 
 def _why_not(ioctx: "rados.Ioctx", spec: ImageSpec, global_id: str, look: LookAtImages) -> str:

@@ -58,11 +58,12 @@ async def _remove(source: Image, header: ImageHeader, snapshot: Snapshot,
         now = await source.header()
         if now is None or now.features & Feature.NON_PRIMARY or now.snapshot(snapshot.id) is None:
             raise ReadOnly(f"snapshot {snapshot.name!r}: the image was demoted or removed")
-        # All of it under the lock: who checks the maps must not find them ahead of the snapshots.
         await source.remove_snapshot_map(now, snapshot)
-        await source.remove_mapless_snapshot(now, snapshot)
     finally:
         await source.pool.call(source.header_oid, cls_lock.unlock(cls_lock.IMAGE_LOCK, cookie))
+    # Not under the lock: this takes a round of the monitors, and librbd refuses what a client asks
+    # for while somebody holds the lock who does not hand it over.
+    await source.remove_mapless_snapshot(now, snapshot)
     await source.pool.notify(source.header_oid)
 
 
