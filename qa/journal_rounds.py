@@ -131,7 +131,8 @@ class JournalRounds(Rounds):
                                   for s in snapshots]
             found["metadata"] = dict(image.metadata_list())
             found["limit"] = image.get_snap_limit()
-            found["features"] = image.features() & ~rbd.RBD_FEATURE_DATA_POOL
+            found["features"] = image.features() & ~(rbd.RBD_FEATURE_DATA_POOL
+                                                     | rbd.RBD_FEATURE_OPERATIONS)
             if image.features() & rbd.RBD_FEATURE_OBJECT_MAP:
                 found["maps"] = [_cells(ioctx, image.id(), snap_id)
                                  for snap_id in [None, *(s["id"] for s in snapshots)]]
