@@ -71,8 +71,13 @@ def test_copies_equal_their_sources_through_failover_and_failback(
     with Workers(site_b, site_a, pool) as workers, Workers(site_a, site_b, pool) as back:
         workers.start()
         back.start()
-        with ThreadPoolExecutor(len(images)) as threads:
-            list(threads.map(rounds, images))
+        flat = [one for one in images if not one.layout.clone]
+        with ThreadPoolExecutor(len(flat)) as threads:
+            list(threads.map(rounds, flat))
+        # One after the other: librbd 16 has aborted where a process had several clones open.
+        for one in images:
+            if one.layout.clone:
+                rounds(one)
         one = images[0].reversed()
         for _ in range(ROUNDS):
             one.round()

@@ -192,7 +192,7 @@ with rados.Rados(conffile=conf) as cluster, cluster.open_ioctx(pool) as ioctx:
             elif kind == 1:
                 image.resize(rng.randrange(4, 9) << 20)
             elif kind == 2:
-                snaps = [snap["name"] for snap in image.list_snaps()]
+                snaps = [s["name"] for s in image.list_snaps() if s["namespace"] == 0]
                 if snaps:
                     getattr(image, rng.choice(("remove_snap", "rollback_to_snap")))(snaps[0])
             else:
