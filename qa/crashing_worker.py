@@ -64,6 +64,22 @@ class Fault:
 
         setattr(Pool, name, method)
 
+    def in_batches(self) -> None:
+        """Put the fault into each write of those that are made all at once."""
+        original = Pool.operate_all
+
+        async def operate_all(pool: Pool, operations: Any) -> Any:
+            found = []
+            for one in operations:
+                number = self.begin()
+                if self._slow:
+                    await asyncio.sleep(self._slow)
+                found += await original(pool, [one])
+                self.end(number)
+            return found
+
+        setattr(Pool, "operate_all", operate_all)
+
     def in_blocking(self, name: str) -> None:
         """Put the fault into a function that changes the primary image through librbd."""
         original = getattr(unlink, name)
@@ -96,6 +112,7 @@ def main(argv: List[str]) -> int:
         fault.in_method(name, _counts)
     for name in ("new_snap_ids", "remove_snap_id"):
         fault.in_method(name, lambda *args: True)
+    fault.in_batches()
     for name in ("_remove", "_snapshot"):
         fault.in_blocking(name)
     return worker(["--managed"])

@@ -71,10 +71,10 @@ class JournalRounds(Rounds):
 
         `maps`: have their object maps name the same objects, cell by cell.
         """
-        found = {site: self._facts(site) for site in (self.primary, self.copy)}
+        found = {site: self._facts(site, maps) for site in (self.primary, self.copy)}
         theirs, ours = found[self.primary], found[self.copy]
         their_maps, our_maps = theirs.pop("maps"), ours.pop("maps")
-        equal = ours == theirs and (not maps or _agree(their_maps, our_maps))
+        equal = ours == theirs and _agree(their_maps, our_maps)
         assert equal, (f"{self.spec} differs\n{self.describe()}\n{theirs} {their_maps}\n"
                        f"{ours} {our_maps}")
 
@@ -118,7 +118,7 @@ class JournalRounds(Rounds):
             ioctx.operate_read_op(op, journal_oid(image_id))
             return JournalHeader.from_omap(dict(entries))
 
-    def _facts(self, site: Site) -> Dict[str, Any]:
+    def _facts(self, site: Site, maps: bool) -> Dict[str, Any]:
         """Contents, snapshots with their protection, metadata and maps, for comparison."""
         with self._ioctx(site) as ioctx, rbd.Image(ioctx, self.name, read_only=True) as image:
             found: Dict[str, Any] = {"content": self.user_digests(image), "maps": []}
@@ -133,7 +133,7 @@ class JournalRounds(Rounds):
             found["limit"] = image.get_snap_limit()
             found["features"] = image.features() & ~(rbd.RBD_FEATURE_DATA_POOL
                                                      | rbd.RBD_FEATURE_OPERATIONS)
-            if image.features() & rbd.RBD_FEATURE_OBJECT_MAP:
+            if maps and image.features() & rbd.RBD_FEATURE_OBJECT_MAP:
                 found["maps"] = [_cells(ioctx, image.id(), snap_id)
                                  for snap_id in [None, *(s["id"] for s in snapshots)]]
         return found

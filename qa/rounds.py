@@ -284,9 +284,17 @@ class Rounds:
         self.history.append(f"resize {size}")
 
     def _snapshot(self, image: rbd.Image) -> None:
-        self._snapshots += 1
-        image.create_snap(f"s{self._snapshots}")
-        self.history.append(f"snapshot s{self._snapshots}")
+        name = self._new_name(image)
+        image.create_snap(name)
+        self.history.append(f"snapshot {name}")
+
+    def _new_name(self, image: rbd.Image) -> str:
+        """One that no snapshot has, whoever made them."""
+        names = user_snapshots(image)
+        while True:
+            self._snapshots += 1
+            if f"s{self._snapshots}" not in names:
+                return f"s{self._snapshots}"
 
     def _pick(self, image: rbd.Image) -> Optional[str]:
         names = user_snapshots(image)
@@ -301,9 +309,9 @@ class Rounds:
     def _rename_snapshot(self, image: rbd.Image) -> None:
         name = self._pick(image)
         if name is not None:
-            self._snapshots += 1
-            image.rename_snap(name, f"s{self._snapshots}")
-            self.history.append(f"rename {name} s{self._snapshots}")
+            new = self._new_name(image)
+            image.rename_snap(name, new)
+            self.history.append(f"rename {name} {new}")
 
     def _protect(self, image: rbd.Image) -> None:
         name = self._pick(image)

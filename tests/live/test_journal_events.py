@@ -164,10 +164,10 @@ def test_writes_between_the_beginning_and_the_end_of_an_operation(
 
 
 def write_on(image: rbd.Image, rng: random.Random, enough: threading.Event) -> None:
-    """Write within the first 8 MiB, many at once."""
+    """Write within the first 8 MiB, many at once, and none where another one is under way."""
     while not enough.is_set():
-        done = [image.aio_write(rng.randbytes(4096), rng.randrange(2000) * 4096, ended)
-                for ended in [nothing] * 16]
+        done = [image.aio_write(rng.randbytes(4096), block * 4096, nothing)
+                for block in rng.sample(range(2000), 16)]
         for one in done:
             one.wait_for_complete_and_cb()
 
@@ -184,8 +184,9 @@ with rados.Rados(conffile=conf) as cluster, cluster.open_ioctx(pool) as ioctx:
     with rbd.Image(ioctx, name) as image:
         print("open", flush=True)
         for number in range(10**6):
-            for _ in range(8):
-                image.aio_write(rng.randbytes(4096), rng.randrange(1000) * 4096, lambda c: None)
+            first = number % 8 * 125
+            for block in rng.sample(range(first, first + 125), 8):
+                image.aio_write(rng.randbytes(4096), block * 4096, lambda c: None)
             kind = rng.randrange(4)
             if kind == 0:
                 image.create_snap(f"{seed}-{number}")
