@@ -78,7 +78,7 @@ class Fault:
                 self.end(number)
             return found
 
-        setattr(Pool, "operate_all", operate_all)
+        Pool.operate_all = operate_all  # type: ignore[method-assign]
 
     def in_blocking(self, name: str) -> None:
         """Put the fault into a function that changes the primary image through librbd."""
