@@ -74,7 +74,8 @@ def test_copies_equal_their_sources_through_failover_and_failback(
         flat = [one for one in images if not one.layout.clone]
         with ThreadPoolExecutor(len(flat)) as threads:
             list(threads.map(rounds, flat))
-        # One after the other: librbd 16 has aborted where a process had several clones open.
+        # One after the other: with several clones open at once, this process has aborted within
+        # librbd 16 or librados.
         for one in images:
             if one.layout.clone:
                 rounds(one)
