@@ -132,19 +132,22 @@ async def _snapshots(copy: Copy, header: ImageHeader, state: ImageState, remote:
 
 async def _remove_snapshot(copy: Copy, header: ImageHeader, snapshot: Snapshot) -> bool:
     """Remove a snapshot, or hide it while clones need it; whether the header was changed."""
-    if snapshot.child_count:
-        await hide_snapshot(copy, snapshot)
-        return True
     try:
-        await copy.remove_snapshot(header, snapshot)
+        await remove_or_hide(copy, header, snapshot)
     except Busy as error:
         log.info("image %s: %s", copy.id, error)
         return False
     return True
 
 
-async def hide_snapshot(copy: Copy, snapshot: Snapshot) -> None:
-    """Put a snapshot that is to go, and has clones of format 2, out of sight, as librbd does."""
+async def remove_or_hide(copy: Copy, header: ImageHeader, snapshot: Snapshot) -> None:
+    """Remove a snapshot; one that has clones of format 2 is put out of sight, as librbd does.
+
+    Raise Busy when it has clones of format 1.
+    """
+    if not snapshot.child_count:
+        await copy.remove_snapshot(header, snapshot)
+        return
     if snapshot.protection != Protection.UNPROTECTED:
         await copy.protect(snapshot.id, Protection.UNPROTECTED)
     await copy.pool.call(copy.header_oid, cls_rbd.snapshot_trash_add(snapshot.id))

@@ -84,12 +84,8 @@ class Operations:
 
     async def _remove_snapshot(self, event: events.SnapRemove) -> None:
         snapshot = self._find(event.name, event.namespace)
-        if snapshot is None:
-            return
-        if snapshot.child_count:
-            await state.hide_snapshot(self._copy, snapshot)
-        else:
-            await self._copy.remove_snapshot(self._target.header, snapshot)
+        if snapshot is not None:
+            await state.remove_or_hide(self._copy, self._target.header, snapshot)
 
     async def _rename_snapshot(self, event: events.SnapRename) -> None:
         names = {snapshot.name: snapshot for snapshot in self._target.header.user_snapshots}

@@ -19,6 +19,8 @@ from ...wire.journal import (
 )
 
 _ESTALE = 116
+# Of a journal whose data is where its header is.
+_SAME_POOL = -1
 _TRIES = 10
 # Who is being told: a notification that nobody refers to could be collected on its way.
 _telling: Set["asyncio.Task[None]"] = set()
@@ -99,11 +101,11 @@ class ImageJournal:
         conf = connection.conf_get
         name = conf("rbd_journal_pool")
         pool_id = connection.pool_id(name) if name else None
-        elsewhere = pool_id is not None and pool_id != self.pool.pool_id
+        if pool_id is None or pool_id == self.pool.pool_id:
+            pool_id = _SAME_POOL
         try:
             await self.pool.call(self.oid, cls_journal.create(
-                int(conf("rbd_journal_order")), int(conf("rbd_journal_splay_width")),
-                pool_id if pool_id is not None and elsewhere else -1))
+                int(conf("rbd_journal_order")), int(conf("rbd_journal_splay_width")), pool_id))
         except AlreadyExists:
             pass
         header = await self.header()
