@@ -164,6 +164,12 @@ class Turn:
             site.ceph("osd", "pool", "rm", self._pool, self._pool, "--yes-i-really-really-mean-it")
         return self._results
 
+    def _found(self, phase: str, numbers: Numbers) -> None:
+        """Keep numbers, and show them: a run that is stopped has not been for nothing."""
+        self._results[phase] = numbers
+        shown = ", ".join(f"{key} {value:.4g}" for key, value in numbers.items())
+        self._say(f"  {phase}: {shown}")
+
     # --- phases -------------------------------------------------------------------------------
 
     def _catch_ups(self) -> None:
@@ -171,7 +177,7 @@ class Turn:
         self._make(list(names.values()), self._sizes.image)
         for every, name in names.items():
             writes = self._sizes.writes_between_flushes if every else self._sizes.writes
-            self._results[name] = self._catch_up(name, writes, every)
+            self._found(name, self._catch_up(name, writes, every))
 
     def _catch_up(self, name: str, writes: int, flush_every: int) -> Numbers:
         """Fill the journal while nobody replays, then measure the middle of the replay."""
@@ -204,9 +210,9 @@ class Turn:
         lags, writes = self._follow(["live"], self._sizes.rate)
         after = usage(self._replayer.pid)
         self._stop()
-        self._results["live"] = {
+        self._found("live", {
             **distribution(lags), "writes": writes,
-            "cpu_us_per_write": 1e6 * (after.cpu_seconds - before.cpu_seconds) / writes}
+            "cpu_us_per_write": 1e6 * (after.cpu_seconds - before.cpu_seconds) / writes})
 
     def _crowd(self) -> None:
         """Many images catch up at once; then all but one are written to in peace, that one is
@@ -222,10 +228,10 @@ class Turn:
             ended = one.wait(2)
         after = usage(self._replayer.pid)
         writes = self._sizes.crowd_writes * len(names)
-        self._results["crowd"] = {
+        self._found("crowd", {
             "writes_per_second": writes / max(ended - begun, POLL_SECONDS),
             "cpu_us_per_write": 1e6 * (after.cpu_seconds - before.cpu_seconds) / writes,
-            "rss": after.rss}
+            "rss": after.rss})
         enough = threading.Event()
         with ThreadPoolExecutor(1) as threads:
             flood = threads.submit(self._flood, names[0], enough)
@@ -234,8 +240,8 @@ class Turn:
             finally:
                 enough.set()
             flooded = flood.result()
-        self._results["beside a flood"] = {
-            **distribution(lags), "flood_per_second": flooded / self._sizes.live_seconds}
+        self._found("beside a flood", {
+            **distribution(lags), "flood_per_second": flooded / self._sizes.live_seconds})
         self._stop()
 
     def _start_and_wait(self, first: Callable[[], float]) -> Tuple[float, Usage]:
@@ -280,11 +286,11 @@ class Turn:
         beside = self._operations(self._sizes.idle_seconds)
         after = usage(self._replayer.pid)
         self._stop()
-        self._results["idle"] = {
+        self._found("idle", {
             **{name: beside[name] - alone[name] for name in alone},
             "cpu_percent": 100 * (after.cpu_seconds - before.cpu_seconds)
             / self._sizes.idle_seconds,
-            "rss": after.rss}
+            "rss": after.rss})
 
     def _operations(self, seconds: float) -> Dict[str, float]:
         """Reads, and all operations, of both sites a second."""

@@ -6,16 +6,16 @@ As there, each pool and image that is being replayed has commands of its own, by
 
 import asyncio
 from functools import partial
-from typing import TYPE_CHECKING, Any, Awaitable, Callable, Dict, Iterator, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Awaitable, Callable, Dict, List, Optional
 
 from .. import __version__
 from ..replay.trash import Sweep
-from ..wire.constants import ImageMode, StatusState
+from ..wire.constants import StatusState
 from . import perf, settings
 from .admin_socket import Command
 from .image import ImageReplayer
+from .journal_image import JournalImageReplayer
 from .pool import PoolReplayer, image_spec
-from .status import SyncHistory
 
 if TYPE_CHECKING:
     from .worker import Worker
@@ -139,11 +139,16 @@ def _deletion_status(deletions: Sweep) -> Dict[str, Any]:
     }
 
 
-def _histories(pools: List[PoolReplayer]) -> Iterator[Tuple[str, SyncHistory]]:
+def _histories(pools: List[PoolReplayer]) -> perf.Images:
+    found = perf.Images()
     for pool in pools:
         for namespace, replayer in pool.replayers():
-            if replayer.mirrored.mode == ImageMode.SNAPSHOT:
-                yield image_spec(pool.name, namespace, replayer), replayer.history
+            spec = image_spec(pool.name, namespace, replayer)
+            if isinstance(replayer, JournalImageReplayer):
+                found.journal_mode.append((spec, replayer.replayed))
+            else:
+                found.snapshot_mode.append((spec, replayer.history))
+    return found
 
 
 def _schema(worker: "Worker", pools: List[PoolReplayer]) -> Dict[str, Any]:

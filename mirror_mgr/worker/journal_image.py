@@ -11,7 +11,7 @@ from ..errors import MalformedData, MirrorError, NotFound, NotReady
 from ..replay import parent, scan, trash
 from ..replay.hold import Hold
 from ..replay.journal.bootstrap import FirstSync, create_copy, made_before
-from ..replay.journal.replay import JournalReplay
+from ..replay.journal.replay import History, JournalReplay
 from ..replay.journal.store import ImageJournal
 from ..replay.journal.tags import is_linked, is_mirrored, is_primary
 from ..waiting import heard
@@ -52,6 +52,7 @@ class JournalImageReplayer(ImageReplayer):
         self._journal = ImageJournal(self._source.pool, self.mirrored.remote_id)
         self._watches: List[Watch] = []
         self._replay: Optional[JournalReplay] = None
+        self.replayed = History()
         self._local_news = asyncio.Event()
         self._stop: Optional[str] = None
         # The copy was made just now, and nobody wrote to it yet.
@@ -329,7 +330,7 @@ class JournalImageReplayer(ImageReplayer):
         replay = JournalReplay(
             self._copy, self.name, self._own_journal(), self._journal, remote, last, self._link,
             hold, self._means().budget, Crc32c(), self._check,
-            lambda header: settings.replay_delay_seconds(options(header)))
+            lambda header: settings.replay_delay_seconds(options(header)), self.replayed)
         self._replay = replay
         beside = [asyncio.ensure_future(self._tell_replaying(replay)),
                   asyncio.ensure_future(self._look_at_own_journal())]

@@ -73,7 +73,19 @@ class Report:
     position: Optional[ObjectPosition] = None
     time_ns: int = 0
     current: bool = False
+
+
+@dataclass
+class History:
+    """What was replayed of an image, however often that began anew.
+
+    `seconds` is how long all the `windows` took to be written.
+    """
+
+    entries: int = 0
     bytes: int = 0
+    windows: int = 0
+    seconds: float = 0.0
 
 
 class JournalReplay:
@@ -86,10 +98,11 @@ class JournalReplay:
     def __init__(self, copy: Copy, name: str, local: ImageJournal, remote: ImageJournal,
                  header: JournalHeader, last_tag: Tag, link: Link, hold: Hold, budget: Budget,
                  crc: Crc, check: Callable[[], None],
-                 delay_seconds: Callable[[ImageHeader], int]) -> None:
+                 delay_seconds: Callable[[ImageHeader], int], history: History) -> None:
         client = header.clients[link.local_uuid]
         self.report = Report(client.front)
         self.rate = Rate()
+        self._history = history
         self.reader = Reader(remote, header, client.positions, crc, budget)
         self._local = local
         self._remote = remote
@@ -107,6 +120,7 @@ class JournalReplay:
         self._writing: Optional["asyncio.Task[None]"] = None
         self._written_positions: Optional[Dict[int, ObjectPosition]] = None
         self._written_time_ns = 0
+        self._submitted_at = 0.0
         self._tag: Optional[int] = None
         self._demoted = False
         self._ended = False
@@ -243,7 +257,8 @@ class JournalReplay:
     def _came(self, entries: int, size: int) -> None:
         self._came_at = time.monotonic()
         self.rate.add(self._came_at, entries, size)
-        self.report.bytes += size
+        self._history.entries += entries
+        self._history.bytes += size
         self.report.current = False
 
     def _note_taken(self, placed: Placed) -> None:
@@ -397,6 +412,7 @@ class JournalReplay:
         self._written_positions = self._committable
         self._written_time_ns = self._time_ns
         self._writing = self._target.begin(self._window)
+        self._submitted_at = time.monotonic()
         self._new_window()
         await self._commit_if_due()
 
@@ -406,6 +422,8 @@ class JournalReplay:
         if writing is not None:
             await asyncio.shield(writing)
             self._writing = None
+            self._history.windows += 1
+            self._history.seconds += time.monotonic() - self._submitted_at
             self._done(self._written_positions)
 
     async def _drain(self) -> None:
