@@ -38,6 +38,8 @@ _TELL_SECONDS = 2.0
 _LOOK_SECONDS = 30.0
 # A copy that is no older than this counts as up to date, however much is written meanwhile.
 _FRESH_NS = 5 * 10**9
+# How often it is told that nothing has come.
+_CURRENT_NS = 10 * 10**9
 
 
 class _Damaged(MalformedData):
@@ -73,7 +75,7 @@ class JournalImageReplayer(ImageReplayer):
 
     def _primary_notified(self) -> None:
         if self._replay is not None:
-            self._replay.reader.notified()
+            self._replay.wake()
         else:
             self.wake()
 
@@ -358,6 +360,8 @@ class JournalImageReplayer(ImageReplayer):
             self._local_news.clear()
             try:
                 self._stop = self._stop or await self._reason_to_stop()
+                if self._stop is not None and self._replay is not None:
+                    self._replay.wake()
             except MirrorError as error:
                 log.info("image %s: %s", self.name, error)
             await heard(self._local_news, _LOOK_SECONDS)
@@ -391,11 +395,15 @@ class JournalImageReplayer(ImageReplayer):
 
     def _tell_replay(self, replay: JournalReplay) -> None:
         report = replay.report
+        now = time.time_ns()
         if report.current:
-            self.copied_ns = time.time_ns()
+            # Each status that differs from the last is written at both sites.
+            if self.copied_ns is None or now - self.copied_ns > _CURRENT_NS:
+                self.copied_ns = now
         elif report.time_ns:
             self.copied_ns = report.time_ns
-        fresh = self.copied_ns is not None and time.time_ns() - self.copied_ns < _FRESH_NS
+        fresh = report.current or (
+            self.copied_ns is not None and now - self.copied_ns < _FRESH_NS)
         self._tell(status.replaying_journal(
             replay.reader.header, report, replay.rate.a_second(time.monotonic()),
             self.copied_ns, fresh))

@@ -17,8 +17,14 @@ _SMALLEST_READ = 64 << 10
 _LARGEST_READ = 1 << 20
 # What was read and not yet taken is, of all splay offsets, about as much as a window.
 _READS_A_SHARE = 8
-# A change of the header is notified; should that get lost, it is found after as many seconds.
-_LOOK_SECONDS = 5.0
+# A change of the header is notified; should that get lost, it is found after as many seconds, or
+# where nothing comes.
+_LOOK_SECONDS, _IDLE_LOOK_SECONDS = 5.0, 30.0
+_IDLE_AFTER_SECONDS = 10.0
+# Between two looks for news, in seconds: a tenth of the time that nothing came, within these; or
+# while nobody has the image open for writing.
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0
+_PAUSE_WITHOUT_WRITER = 10.0
 
 
 class Reader:
@@ -40,6 +46,7 @@ class Reader:
         self._news = asyncio.Event()
         self._news.set()
         self._stale = False
+        self._idle = False
         self._looked = time.monotonic()
 
     def notified(self) -> None:
@@ -47,14 +54,26 @@ class Reader:
         self._stale = True
         self._news.set()
 
-    async def wait(self, seconds: float) -> None:
-        """So long, or until the header is changed, as by a client that begins to write."""
-        await heard(self._news, seconds)
+    async def rest(self, idle: float) -> None:
+        """When nothing came for so many seconds: wait for a while, or until the header is changed.
+
+        A client that begins to write changes it; who has begun already writes without a word.
+        """
+        pause = max(_SHORTEST_PAUSE, min(idle / 10, _LONGEST_PAUSE))
+        self._idle = idle > _IDLE_AFTER_SECONDS
+        if self._idle and not await self._journal.has_writer():
+            pause = _PAUSE_WITHOUT_WRITER
+        await heard(self._news, pause)
 
     async def look(self) -> None:
         """Read the journal's header again if it may have changed."""
-        if self._stale or time.monotonic() - self._looked > _LOOK_SECONDS:
+        if self._stale or self._is_look_due:
             await self.refresh()
+
+    @property
+    def _is_look_due(self) -> bool:
+        longest = _IDLE_LOOK_SECONDS if self._idle else _LOOK_SECONDS
+        return time.monotonic() - self._looked > longest
 
     @property
     def is_behind(self) -> bool:
@@ -102,7 +121,7 @@ class Reader:
         A tag ends without a word, so where the last entries were is no hint.
         """
         if not (self._news.is_set() or self._begins()
-                or time.monotonic() - self._looked > _LOOK_SECONDS):
+                or self._is_look_due):
             return False
         self._news.clear()
         await self.refresh()

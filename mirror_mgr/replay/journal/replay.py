@@ -34,9 +34,9 @@ from .tags import translated
 from .target import Target
 from .window import FIRST_BYTES, Window, parts
 
-# Between two looks for news, in seconds: a tenth of the time that nothing came, within these.
-_SHORTEST_PAUSE = 0.02
-_LONGEST_PAUSE = 1.0
+# How often it is looked whether all was replayed; how long at most is slept before an entry is old.
+_LOOK_SECONDS = 0.02
+_LONGEST_SLEEP = 1.0
 # A position is noted so often under load, and when nothing came for so long.
 _COMMIT_SECONDS = 1.0
 _IDLE_SECONDS = 0.2
@@ -146,8 +146,9 @@ class JournalReplay:
     async def caught_up(self) -> None:
         """Wait until all is replayed that is there now, or the replay ends."""
         self.report.current = False
+        self.wake()
         while not self.report.current and not self._ended:
-            await asyncio.sleep(_SHORTEST_PAUSE)
+            await asyncio.sleep(_LOOK_SECONDS)
 
     async def run(self) -> None:
         """Return once a demotion of the primary was replayed; else until cancelled.
@@ -168,10 +169,14 @@ class JournalReplay:
             waking.cancel()
             await self._end()
 
+    def wake(self) -> None:
+        """There is a reason to look, now."""
+        self.reader.notified()
+
     async def _wake_when_needed(self) -> None:
         """Whoever needs the copy is not to wait until a pause is over."""
         await self._hold.lost.wait()
-        self.reader.notified()
+        self.wake()
 
     async def _end(self) -> None:
         self._ended = True
@@ -367,7 +372,7 @@ class JournalReplay:
             await self._drain()
             await self._commit()
             left = (self._time_ns + self._delay_ns - time.time_ns()) / _NS
-            await heard(self._hold.lost, max(0.0, min(left, _LONGEST_PAUSE)))
+            await heard(self._hold.lost, max(0.0, min(left, _LONGEST_SLEEP)))
             self._check()
 
     async def _wait_for_more(self) -> None:
@@ -392,7 +397,7 @@ class JournalReplay:
         if idle > _IDLE_SECONDS:
             await self._commit()
             self.report.current = True
-        await self.reader.wait(max(_SHORTEST_PAUSE, min(idle / 10, _LONGEST_PAUSE)))
+        await self.reader.rest(idle)
 
     # --- writing --------------------------------------------------------------------------------
 

@@ -5,7 +5,8 @@ from typing import Any, Callable, Optional, Set
 
 from ...cluster.pool import Pool, Watch
 from ...errors import AlreadyExists, MalformedData, MirrorError, NotFound
-from ...wire import cls_journal
+from ...wire import cls_journal, cls_lock
+from ...wire.header import header_oid
 from ...wire.journal import (
     IMAGE_CLIENT,
     ImageClientData,
@@ -50,6 +51,14 @@ class ImageJournal:
 
     def data_oid(self, number: int) -> str:
         return journal_data_oid(self.pool.pool_id, self.image_id, number)
+
+    async def has_writer(self) -> bool:
+        """Whether a client holds the image's lock.  One that takes it begins a tag, and tells."""
+        try:
+            return bool(cls_lock.decode_get_info(await self.pool.call(
+                header_oid(self.image_id), cls_lock.get_info(cls_lock.IMAGE_LOCK))).lockers)
+        except NotFound:
+            return False
 
     async def watch(self, news: Callable[[], None], lost: Callable[[], None]) -> Watch:
         """Whoever changes a journal's header notifies it, with nothing in it."""
