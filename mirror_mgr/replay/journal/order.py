@@ -139,8 +139,8 @@ class Order:
         """The splay offset that has the next entry."""
         return self.next % self.width
 
-    def set_of(self, index: int) -> int:
-        return self.streams[index].number // self.width
+    def set_of(self, stream: Stream) -> int:
+        return stream.number // self.width
 
     def front(self, index: int) -> Optional[Entry]:
         """The first entry of a splay offset that is not behind us."""
@@ -175,7 +175,10 @@ class Order:
 
     def begins_tag(self) -> Optional[int]:
         """The tag that begins next, as far as was read."""
-        entry = self.front(0)
+        return self.begun_by(self.front(0))
+
+    def begun_by(self, entry: Optional[Entry]) -> Optional[int]:
+        """The tag that begins with this entry of splay offset 0, None if it is of ours."""
         if entry is None or entry.tag_tid == self.tag:
             return None
         if entry.entry_tid != 0:

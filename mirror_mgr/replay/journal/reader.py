@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from copy import copy
 from typing import Optional
 
 from ...cluster.pool import Pool
@@ -10,7 +11,7 @@ from ...waiting import heard
 from ...wire.journal import JournalHeader, Positions
 from ...wire.journal_entry import Crc
 from ..budget import Budget
-from .order import Order
+from .order import Order, Stream
 from .store import ImageJournal
 
 _SMALLEST_READ = 64 << 10
@@ -135,7 +136,7 @@ class Reader:
         """With a header read just now: objects that ended, and a tag that began."""
         waiting = self.order.waiting
         await self._read_on(0)
-        tag = self.order.begins_tag()
+        tag = self.order.begins_tag() or await self._tag_beyond()
         # The last entry of the old tag may have come between the two reads.
         await self._read_on(waiting)
         if self._has_next():
@@ -145,29 +146,49 @@ class Reader:
         self.order.begin(tag)
         return True
 
+    async def _tag_beyond(self) -> Optional[int]:
+        """The next tag, where entries of this one stand before its beginning.
+
+        A client that died may have written some, but not those before them in other objects.
+        """
+        if self.order.front(0) is None:
+            return None
+        ahead = copy(self.order.streams[0])
+        while True:
+            entry = ahead.front()
+            tag = self.order.begun_by(entry)
+            if tag is not None:
+                return tag
+            if entry is not None:
+                ahead.take()
+            elif not await self._read_or_leave(ahead):
+                return None
+
     async def _read_on(self, index: int) -> bool:
-        """Read a splay offset until it has an entry to offer, or no more is there for now.
+        """Read a splay offset until it has an entry to offer, or no more is there for now."""
+        stream = self.order.streams[index]
+        if self.order.front(index) is not None:
+            return stream.buffered < self._chunk // 2 and await self._read(stream)
+        progress = False
+        while self.order.front(index) is None and await self._read_or_leave(stream):
+            progress = True
+        return progress
+
+    async def _read_or_leave(self, stream: Stream) -> bool:
+        """Read on in a stream's object, or in the next; False when no more is there for now.
 
         An object may be left for the next only when a newer set was being written to before the
         read that found its end.
         """
-        stream = self.order.streams[index]
-        if self.order.front(index) is not None:
-            return stream.buffered < self._chunk // 2 and await self._read(index)
-        progress = False
-        while self.order.front(index) is None:
-            active = self.header.active_set
-            if await self._read(index):
-                progress = True
-            elif self.order.set_of(index) >= active:
-                break
-            else:
-                stream.leave(self.order.width)
-                progress = True
-        return progress
+        active = self.header.active_set
+        if await self._read(stream):
+            return True
+        if self.order.set_of(stream) >= active:
+            return False
+        stream.leave(self.order.width)
+        return True
 
-    async def _read(self, index: int) -> bool:
-        stream = self.order.streams[index]
+    async def _read(self, stream: Stream) -> bool:
         number, chunk = stream.number, self._chunk
         data: Optional[bytes] = await self._pool.read(
             self._journal.data_oid(number), chunk, stream.read_to)

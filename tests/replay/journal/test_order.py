@@ -64,7 +64,7 @@ def read(order: Order, recorder: Recorder, index: int, chunk: int) -> bool:
         stream.feed(data)
     elif stream.at_end():
         return True
-    elif order.set_of(index) < recorder.active:
+    elif order.set_of(stream) < recorder.active:
         stream.leave(WIDTH)
     else:
         return False
