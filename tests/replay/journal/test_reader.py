@@ -28,7 +28,8 @@ class Primary:
     `expected` is what it may have acknowledged: of each tag, the entries with none missing before.
     """
 
-    def __init__(self, rng: random.Random, entries: int, room: int, has_writer: bool = True) -> None:
+    def __init__(self, rng: random.Random, entries: int, room: int,
+                 has_writer: bool = True) -> None:
         self.objects: Dict[int, bytes] = {}
         self.expected: List[Name] = []
         self.changed: Callable[[], None] = lambda: None
