@@ -53,8 +53,6 @@ def environment() -> Dict[str, str]:
     here = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
     env['PYTHONPATH'] = os.pathsep.join(filter(None, [here, os.environ.get('PYTHONPATH')]))
     env['LANG'] = 'C.UTF-8'
-    # Huge pages for large buffers, as worker/memory.py says; read only when a process starts.
-    env['GLIBC_TUNABLES'] = 'glibc.malloc.hugetlb=1'
     return env
 
 

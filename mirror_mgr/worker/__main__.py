@@ -26,7 +26,7 @@ _END_SECONDS = 2.0
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run until told to stop; return the exit code."""
     try:
-        memory.return_what_is_freed()
+        memory.reuse_what_is_freed()
         wanted = options.parse(_with_environment(sys.argv[1:] if argv is None else argv))
         if wanted.action == options.HELP:
             print(options.USAGE, end="")
@@ -137,5 +137,4 @@ def _run(serve: Callable[[], Coroutine[Any, Any, None]]) -> None:
 
 
 if __name__ == "__main__":
-    memory.start_again_with_huge_pages(sys.argv[1:])
     sys.exit(main())

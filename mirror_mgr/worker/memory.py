@@ -1,43 +1,58 @@
 """Keeps the process small: what a copy needed goes back to the system when it is done."""
 
+import asyncio
 import ctypes
 import os
-import sys
-from typing import Sequence
+from typing import Callable
 
-# Mapping each large buffer costs a fault a page: with huge pages that is a third less work.
-TUNABLE = ("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")
+from ..replay.budget import Budget
 
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
 _M_ARENA_MAX = -8
-_LARGE = 128 << 10
+_KEPT = 32 << 20
+# What the process may have beside what its budget is for.
+_OWN = 48 << 20
+_CHECK_SECONDS = 0.1
+# So much more than at the last time is not worth a trim of a process at rest.
+_LITTLE = 4 << 20
 
 
-def return_what_is_freed() -> None:
-    """Tell malloc to map large buffers one by one and to use few arenas.
+def reuse_what_is_freed() -> None:
+    """Have malloc keep large buffers for the next ones, in few arenas.
 
-    By itself glibc raises its threshold for mapping to the size of what is freed, and the buffers
-    of a copy then stay in the arenas of librados' threads.  No harm where malloc is another.
+    To map each of them costs a fault a page, which is most of the work of a copy.  No harm where
+    malloc is another.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except AttributeError:
         return
-    for parameter, value in ((_M_ARENA_MAX, 2), (_M_MMAP_THRESHOLD, _LARGE),
-                             (_M_TRIM_THRESHOLD, _LARGE)):
+    for parameter, value in ((_M_ARENA_MAX, 2), (_M_MMAP_THRESHOLD, _KEPT),
+                             (_M_TRIM_THRESHOLD, _KEPT)):
         mallopt(parameter, value)
 
 
-def start_again_with_huge_pages(argv: Sequence[str]) -> None:
-    """Run this program with the same arguments anew where malloc was not told to use huge pages.
+def trim() -> None:
+    """Give all pages back that nothing is in."""
+    try:
+        malloc_trim = ctypes.CDLL(None).malloc_trim
+    except AttributeError:
+        return
+    malloc_trim(0)
 
-    glibc reads that from the environment of a new process; the manager sets it for its workers.
-    """
-    name, value = TUNABLE
-    if name not in os.environ and sys.executable:
-        os.execve(sys.executable, [sys.executable, "-m", "mirror_mgr.worker", *argv],
-                  {**os.environ, name: value})
+
+async def keep_small(budget: Budget, rss: Callable[[], int], trim: Callable[[], None]) -> None:
+    """Until cancelled: trim when the process has grown too large, and when it comes to rest."""
+    at_rest = rss()
+    while True:
+        await asyncio.sleep(_CHECK_SECONDS)
+        if budget.used:
+            if rss() > max(_OWN, at_rest) + budget.limit:
+                trim()
+        elif rss() > at_rest + _LITTLE:
+            trim()
+            at_rest = rss()
 
 
 def rss_bytes() -> int:

@@ -76,12 +76,15 @@ class Worker:
 
     async def run(self) -> None:
         telling = asyncio.ensure_future(self._heartbeats())
+        tidying = asyncio.ensure_future(
+            memory.keep_small(self.budget, memory.rss_bytes, memory.trim))
         try:
             while True:
                 await self._live_once()
                 await asyncio.sleep(_RECONNECT_SECONDS)
         finally:
             telling.cancel()
+            tidying.cancel()
 
     async def _live_once(self) -> None:
         """The life of one connection to the local cluster."""
