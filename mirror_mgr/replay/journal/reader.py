@@ -24,7 +24,7 @@ _LOOK_SECONDS, _IDLE_LOOK_SECONDS = 5.0, 30.0
 _IDLE_AFTER_SECONDS = 10.0
 # Between two looks for news, in seconds: a tenth of the time that nothing came, within these; or
 # while nobody has the image open for writing.
-_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.02, 0.5
 _PAUSE_WITHOUT_WRITER = 10.0
 
 
@@ -48,6 +48,7 @@ class Reader:
         self._news.set()
         self._stale = False
         self._idle = False
+        self._writer_until = 0.0
         self._looked = time.monotonic()
 
     def notified(self) -> None:
@@ -62,9 +63,18 @@ class Reader:
         """
         pause = max(_SHORTEST_PAUSE, min(idle / 10, _LONGEST_PAUSE))
         self._idle = idle > _IDLE_AFTER_SECONDS
-        if self._idle and not await self._journal.has_writer():
+        if self._idle and not await self._has_writer():
             pause = _PAUSE_WITHOUT_WRITER
         await heard(self._news, pause)
+
+    async def _has_writer(self) -> bool:
+        """Asked anew only so often while there is one."""
+        now = time.monotonic()
+        if now >= self._writer_until:
+            if not await self._journal.has_writer():
+                return False
+            self._writer_until = now + _PAUSE_WITHOUT_WRITER
+        return True
 
     async def look(self) -> None:
         """Read the journal's header again if it may have changed."""

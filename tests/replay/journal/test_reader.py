@@ -188,13 +188,28 @@ async def rested(primary: Primary, idle: float, notified_after: Optional[float] 
 
 
 @pytest.mark.parametrize(("idle", "has_writer", "pause"), [
-    (0.0, True, 0.02), (0.0, False, 0.02), (5.0, False, 0.5), (10.0, False, 1.0),
-    (1000.0, True, 1.0), (11.0, False, 10.0)])
+    (0.0, True, 0.02), (0.0, False, 0.02), (2.0, False, 0.2), (10.0, False, 0.5),
+    (1000.0, True, 0.5), (11.0, False, 10.0)])
 def test_the_longer_nothing_came_the_longer_it_rests(
         idle: float, has_writer: bool, pause: float) -> None:
     primary = Primary(random.Random(0), 0, 1, has_writer)
     assert run(rested(primary, idle)) == pytest.approx(pause)
     assert primary.lock_reads == (idle > 10.0)
+
+
+async def rested_often(primary: Primary) -> None:
+    reader = await reader_of(primary)
+    await reader.more()
+    for _ in range(10):
+        await reader.rest(1000.0)
+
+
+@pytest.mark.parametrize(("has_writer", "asked"), [(True, 1), (False, 10)])
+def test_whether_there_is_a_writer_is_not_asked_for_all_the_time(
+        has_writer: bool, asked: int) -> None:
+    primary = Primary(random.Random(0), 0, 1, has_writer)
+    run(rested_often(primary))
+    assert primary.lock_reads == asked
 
 
 def test_a_change_of_the_header_ends_the_rest() -> None:
