@@ -15,7 +15,7 @@ from ..replay.snapshot import Means, SnapshotSync
 from ..waiting import heard
 from ..wire import cls_rbd
 from ..wire.constants import Feature, ImageMode, MirrorImageState, StatusState
-from ..wire.header import DIRECTORY, ImageHeader, ParentLink
+from ..wire.header import DIRECTORY, MIRRORING, ImageHeader, ParentLink
 from ..wire.snapshot import Snapshot
 from ..wire.watch_notify import ImageOp, decode_image
 from . import settings, status
@@ -253,6 +253,8 @@ class ImageReplayer:
     async def _local_header(self) -> Optional[ImageHeader]:
         await self._know_name()
         if self._copy is None:
+            await self._find_copy()
+        if self._copy is None:
             return None
         local = await self._copy.header()
         if not self._created and (local is None or not local.mirror_snapshots):
@@ -263,6 +265,20 @@ class ImageReplayer:
             raise NotFound(f"image {self.name!r} is mirrored but has no header here; "
                            "disable and enable its mirroring")
         return local
+
+    async def _find_copy(self) -> None:
+        """One that was begun in a try that was cut short, after the pool was listed."""
+        try:
+            image_id = cls_rbd.decode_mirror_image_get_image_id(await self._local.call(
+                MIRRORING, cls_rbd.mirror_image_get_image_id(self.mirrored.global_id)))
+            entry = cls_rbd.decode_mirror_image_get(await self._local.call(
+                MIRRORING, cls_rbd.mirror_image_get(image_id)))
+        except NotFound:
+            return
+        if entry.mode == self.mirrored.mode and entry.state in (
+                MirrorImageState.ENABLED, MirrorImageState.CREATING):
+            self._copy = Copy(self._local, image_id)
+            self._created = entry.state != MirrorImageState.CREATING
 
     async def _know_name(self) -> None:
         if not self._is_name_known:

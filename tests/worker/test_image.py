@@ -9,7 +9,9 @@ from mirror_mgr.cluster import operation
 from mirror_mgr.errors import AlreadyExists, Busy, Fenced, NotReady
 from mirror_mgr.replay.budget import Budget
 from mirror_mgr.replay.snapshot import Means
-from mirror_mgr.wire.constants import Feature, MirrorImageState, StatusState
+from mirror_mgr.wire.constants import Feature, ImageMode, MirrorImageState, StatusState
+from mirror_mgr.wire.encoding import Encoder
+from mirror_mgr.wire.mirror import MirrorImage
 from mirror_mgr.wire.watch_notify import ImageOp, encode_image
 from mirror_mgr.worker import image as image_module
 from mirror_mgr.worker.image import Gate, Gates, ImageReplayer, Mirrored
@@ -43,12 +45,12 @@ class Replay:
     `name` is what the pool's directory calls the image.
     """
 
-    def __init__(self, sites):
+    def __init__(self, sites, local_id="copy"):
         self.published = []
         means = Means(Budget(4 * OBJECT), lambda *pool: sites.a.list_snaps)
         self.replayer = ImageReplayer(
             sites.b.pool(), sites.a.pool(), LINK, lambda: means,
-            Mirrored(GLOBAL_ID, "source", "copy", MirrorImageState.ENABLED),
+            Mirrored(GLOBAL_ID, "source", local_id, MirrorImageState.ENABLED if local_id else None),
             Gates(asyncio.Semaphore(1), Gate(1)), self._publish)
         self.name = "name"
         self.replayer._find_name = self._find_name
@@ -70,6 +72,24 @@ class Replay:
             await self.task
 
 
+class Listed:
+    """The pool of the copy, in which this one is mirrored."""
+
+    def __init__(self, pool, state):
+        self._pool = pool
+        self._state = state
+
+    def __getattr__(self, name):
+        return getattr(self._pool, name)
+
+    async def call(self, oid, call, reply=0):
+        if call.method == "mirror_image_get_image_id":
+            return Encoder().string("copy").done()
+        if call.method == "mirror_image_get":
+            return MirrorImage(GLOBAL_ID, self._state, ImageMode.SNAPSHOT).encode()
+        return await self._pool.call(oid, call, reply)
+
+
 class TestOnTwoSites:
     def test_it_syncs_and_tells(self, unlinked):
         async def body():
@@ -88,6 +108,31 @@ class TestOnTwoSites:
             assert replay.replayer.copied_ns // 10**9 == details["local_snapshot_timestamp"]
             assert replay.replayer.history.snapshots == 1
             await replay.end()
+        run(body())
+
+    @pytest.mark.parametrize("state", [MirrorImageState.ENABLED, MirrorImageState.CREATING])
+    def test_a_copy_that_was_begun_after_the_pool_was_listed_is_found(
+            self, state, unlinked, monkeypatch):
+        discarded = []
+
+        async def discard(pool, image_id, global_id, name):
+            discarded.append(image_id)
+
+        async def body():
+            sites = Sites(1)
+            sites.live()
+            end = sites.live()
+            replay = Replay(sites, local_id=None)
+            replay.replayer._local = Listed(replay.replayer._local, state)
+            await settle()
+            if state == MirrorImageState.ENABLED:
+                assert sites.copied() == end and not discarded
+            else:
+                # It has no snapshot: it is begun again.
+                assert discarded[:1] == ["copy"]
+            await replay.end()
+
+        monkeypatch.setattr(image_module.create, "discard", discard)
         run(body())
 
     def test_news_of_the_primary_s_header_is_followed(self, unlinked):
