@@ -9,7 +9,14 @@ from ..wire import cls_rbd, image_state
 from ..wire.cls import Call
 from ..wire.constants import NO_POOL, Feature, HeaderFlag, NamespaceType, Protection
 from ..wire.encoding import Encoder
-from ..wire.header import ImageHeader, header_oid, id_oid, image_state_oid, object_map_oid
+from ..wire.header import (
+    MIRRORING,
+    ImageHeader,
+    header_oid,
+    id_oid,
+    image_state_oid,
+    object_map_oid,
+)
 from ..wire.object_map import ObjectMap
 from ..wire.snapshot import MirrorNamespace, Namespace, Snapshot, TrashNamespace
 from . import children
@@ -252,3 +259,12 @@ class Copy(Image):
         for index in reversed(range(len(blobs))):
             await self.pool.operate(image_state_oid(self.id, snap_id, index),
                                     Operation().write_full(blobs[index]))
+
+
+async def mirrored_as(pool: Pool, global_id: str) -> Optional[str]:
+    """The id of the image that has this global id in a pool, None if there is none."""
+    try:
+        return cls_rbd.decode_mirror_image_get_image_id(await pool.call(
+            MIRRORING, cls_rbd.mirror_image_get_image_id(global_id)))
+    except NotFound:
+        return None

@@ -13,7 +13,7 @@ from ..wire.header import DIRECTORY, MIRRORING, ImageHeader, ParentLink
 from ..wire.journal import PeerClientData, PeerState, decode_client_data
 from ..wire.mirror import MirrorImage
 from ..wire.snapshot import Snapshot
-from .image import Image
+from .image import Image, mirrored_as
 from .journal.store import ImageJournal
 from .scan import Broken, Waiting, mirror
 
@@ -115,10 +115,8 @@ async def find(pool: Pool, source: Pool, link: ParentLink,
 async def _paired(original: Image, remote: ImageHeader, snapshot: Snapshot, mirrored: MirrorImage,
                   ours: Pool) -> Optional[Tuple[str, int]]:
     """The ids of the image and of the snapshot here that stand for those of the parent there."""
-    try:
-        local_id = cls_rbd.decode_mirror_image_get_image_id(await ours.call(
-            MIRRORING, cls_rbd.mirror_image_get_image_id(mirrored.global_id)))
-    except NotFound:
+    local_id = await mirrored_as(ours, mirrored.global_id)
+    if local_id is None:
         return None
     local = await Image(ours, local_id).header()
     if local is None:

@@ -10,7 +10,7 @@ from .. import states
 from ..cluster.pool import Pool, Watch
 from ..errors import Busy, Fenced, MalformedData, MirrorError, NotFound, NotReady, OutOfSpace
 from ..replay import create, parent, scan, trash, unlink
-from ..replay.image import Copy, Image
+from ..replay.image import Copy, Image, mirrored_as
 from ..replay.snapshot import Means, SnapshotSync
 from ..waiting import heard
 from ..wire import cls_rbd
@@ -268,9 +268,10 @@ class ImageReplayer:
 
     async def _find_copy(self) -> None:
         """One that was begun in a try that was cut short, after the pool was listed."""
+        image_id = await mirrored_as(self._local, self.mirrored.global_id)
+        if image_id is None:
+            return
         try:
-            image_id = cls_rbd.decode_mirror_image_get_image_id(await self._local.call(
-                MIRRORING, cls_rbd.mirror_image_get_image_id(self.mirrored.global_id)))
             entry = cls_rbd.decode_mirror_image_get(await self._local.call(
                 MIRRORING, cls_rbd.mirror_image_get(image_id)))
         except NotFound:

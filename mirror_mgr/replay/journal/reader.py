@@ -131,8 +131,7 @@ class Reader:
 
         A tag ends without a word, so where the last entries were is no hint.
         """
-        if not (self._news.is_set() or self._begins()
-                or self._is_look_due):
+        if not (self._news.is_set() or self._begins() or self._is_look_due):
             return False
         self._news.clear()
         await self.refresh()
@@ -146,7 +145,7 @@ class Reader:
         """With a header read just now: objects that ended, and a tag that began."""
         waiting = self.order.waiting
         await self._read_on(0)
-        tag = self.order.begins_tag() or await self._tag_beyond()
+        tag = await self._next_tag()
         # The last entry of the old tag may have come between the two reads.
         await self._read_on(waiting)
         if self._has_next():
@@ -156,8 +155,8 @@ class Reader:
         self.order.begin(tag)
         return True
 
-    async def _tag_beyond(self) -> Optional[int]:
-        """The next tag, where entries of this one stand before its beginning.
+    async def _next_tag(self) -> Optional[int]:
+        """The tag that begins next; entries of this one may stand before its beginning.
 
         A client that died may have written some, but not those before them in other objects.
         """
