@@ -1,6 +1,7 @@
 """Workers run from here in the manager's place, so that tests decide when they live and die."""
 
 import json
+import signal
 import subprocess
 import sys
 import threading
@@ -53,9 +54,21 @@ class Worker:
     def signal(self, number: int) -> None:
         self._process.send_signal(number)
 
+    def tell_tasks(self) -> None:
+        """Have it log what it does; it is given a second for that."""
+        if self.alive:
+            self.signal(signal.SIGUSR1)
+            self._listener.join(1)
+
     def _reap(self) -> None:
         self._process.wait(20)
         self._listener.join(5)
+        self.require_no_crash()
+
+    def require_no_crash(self) -> None:
+        """Raise AssertionError when the process ended by anything but an order or a kill."""
+        code = self._process.poll()
+        assert code in (None, 0, -signal.SIGKILL), f"the worker died: {code}; see its stderr"
 
     def _listen(self) -> None:
         assert self._process.stdout is not None
@@ -147,7 +160,11 @@ class Workers:
 
     def __exit__(self, kind: Optional[Type[BaseException]], error: Any,
                  trace: Optional[TracebackType]) -> None:
-        if self.current is not None and self.current.alive:
-            self.current.stop()
-        if kind is not None and self.current is not None:
+        if self.current is None:
+            return
+        if kind is not None:
+            self.current.tell_tasks()
             print("\n".join(self.current.log[-300:]))
+        if self.current.alive:
+            self.current.stop()
+        self.current.require_no_crash()

@@ -28,6 +28,7 @@ from .faults import failed, translate
 from .full import refused
 from .omap import PAGE, collect, last_key, read_omap
 from .operation import Operation
+from .uses import Uses
 
 if TYPE_CHECKING:
     from .connection import Connection
@@ -70,11 +71,10 @@ class Watch:
 
     async def close(self) -> None:
         """End the watch; one that is gone already, or whose site does not answer, is no error."""
-        closing = asyncio.ensure_future(self._pool.connection.run(self._watch.close))
+        closing = self._pool.begin(self._watch.close)
         await asyncio.wait({closing}, timeout=_CLOSE_SECONDS)
         if not closing.done() or closing.exception() is not None:
             _never_collected.append(self._watch)
-            closing.add_done_callback(lambda task: task.cancelled() or task.exception())
 
 
 class Pool:
@@ -87,6 +87,7 @@ class Pool:
     def __init__(self, connection: "Connection", ioctx: "rados.Ioctx") -> None:
         self.connection = connection
         self.ioctx = ioctx
+        self._uses = Uses()
 
     @property
     def pool_id(self) -> int:
@@ -113,7 +114,15 @@ class Pool:
         return pool
 
     def close(self) -> None:
-        self.ioctx.close()
+        """Close the ioctx, as soon as no call in a thread uses it any more."""
+        self._uses.when_ended(self.ioctx.close)
+
+    def begin(self, function: Callable[..., T], *args: Any) -> "asyncio.Future[T]":
+        """Start a blocking call that uses the ioctx, in a thread."""
+        return self._uses.begin(self.connection.run(function, *args))
+
+    async def _run(self, function: Callable[..., T], *args: Any) -> T:
+        return await asyncio.shield(self.begin(function, *args))
 
     async def read(self, oid: str, length: int, offset: int = 0) -> Optional[bytes]:
         """Up to `length` bytes of the object, or None if it does not exist."""
@@ -169,7 +178,7 @@ class Pool:
 
         To be used on a fork that one caller has for itself: the ioctx holds the version.
         """
-        return await _uninterrupted(self.connection.run(self._omap_now, oid))
+        return await _uninterrupted(self._run(self._omap_now, oid))
 
     def _omap_now(self, oid: str) -> Tuple[Dict[str, bytes], int]:
         """Blocking: librados does not report the version that an aio read saw."""
@@ -178,7 +187,7 @@ class Pool:
 
     async def read_versioned(self, oid: str, length: int) -> Tuple[bytes, int]:
         """Up to `length` bytes of an object and its version.  As omap_versioned."""
-        return await _uninterrupted(self.connection.run(self._read_now, oid, length))
+        return await _uninterrupted(self._run(self._read_now, oid, length))
 
     def _read_now(self, oid: str, length: int) -> Tuple[bytes, int]:
         data = bytes(self.ioctx.read(oid, length))
@@ -236,7 +245,7 @@ class Pool:
     async def operate_versioned(self, oid: str, operation: Operation) -> int:
         """Apply an operation; return the object's version after it.  As omap_versioned."""
         try:
-            return await _uninterrupted(self.connection.run(self._operate_now, oid, operation))
+            return await _uninterrupted(self._run(self._operate_now, oid, operation))
         except OutOfSpace as error:
             raise self._refused(error.errno) from None
 
@@ -276,7 +285,7 @@ class Pool:
         `payload` must be ASCII: python-rados takes a str and counts its characters.
         """
         try:
-            await self.connection.run(self.ioctx.notify, oid, payload.decode("ascii"), timeout_ms)
+            await self._run(self.ioctx.notify, oid, payload.decode("ascii"), timeout_ms)
         except Fenced:
             raise
         except MirrorError:
@@ -315,38 +324,39 @@ class Pool:
         def on_error(*error: int) -> None:
             _hand_over(loop, lost)
 
-        registering = asyncio.ensure_future(self.connection.run(
-            self.ioctx.watch, oid, on_notify, on_error))
+        registering = self.begin(self.ioctx.watch, oid, on_notify, on_error)
         try:
             while not (await asyncio.wait({registering}, timeout=_WATCH_SECONDS))[0]:
                 self.connection.full.suspect(self.pool_id)
                 await self.require_room()
         except BaseException:
-            registering.add_done_callback(self._close_late)
+            self._uses.begin(self._close_late(registering))
             raise
         return Watch(self, oid, registering.result())
 
-    def _close_late(self, registering: "asyncio.Future[Any]") -> None:
+    async def _close_late(self, registering: "asyncio.Future[Any]") -> None:
         """End a watch that nobody waits for any more."""
-        if not registering.cancelled() and registering.exception() is None:
-            asyncio.ensure_future(Watch(self, "", registering.result()).close())
+        try:
+            await Watch(self, "", await registering).close()
+        except MirrorError:
+            pass
 
     async def new_snap_ids(self, count: int) -> List[int]:
         """Allocate self-managed snapshot ids, ascending; each costs a monitor commit."""
         return sorted(await asyncio.gather(*(
-            self.connection.run(self.ioctx.create_self_managed_snap) for _ in range(count))))
+            self._run(self.ioctx.create_self_managed_snap) for _ in range(count))))
 
     async def roll_back(self, oid: str, snap_id: int) -> None:
         """Make the object what it was at a self-managed snapshot; absent, if it was not there."""
         try:
-            await self.connection.run(self.ioctx.rollback_self_managed_snap, oid, snap_id)
+            await _uninterrupted(self._run(self.ioctx.rollback_self_managed_snap, oid, snap_id))
         except NotFound:
             pass
 
     async def remove_snap_id(self, snap_id: int) -> None:
         try:
-            await self.connection.run_in_background(
-                self.ioctx.remove_self_managed_snap, snap_id)
+            await self._uses.of(self.connection.run_in_background(
+                self.ioctx.remove_self_managed_snap, snap_id))
         except NotFound:
             pass
 

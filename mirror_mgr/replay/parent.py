@@ -6,7 +6,8 @@ from typing import Optional, Tuple, Union
 import rbd
 
 from ..cluster.pool import Pool
-from ..errors import NotFound
+from ..cluster.uses import Uses
+from ..errors import MirrorError, NotFound
 from ..wire import cls_rbd
 from ..wire.constants import NOSNAP, ImageMode
 from ..wire.header import DIRECTORY, MIRRORING, ImageHeader, ParentLink
@@ -148,16 +149,21 @@ class ParentReader:
         self._connection = pool.connection
         self._parents = pool.connection.pool(link.pool_id, link.namespace)
         self._link = link
-        self._opening = asyncio.Lock()
-        self._image: Optional[rbd.Image] = None
+        self._image: "Optional[asyncio.Future[rbd.Image]]" = None
+        self._uses = Uses()
 
     async def read(self, offset: int, length: int) -> bytes:
         """`length` bytes from `offset` on; raise a MirrorError when the parent can't be read."""
-        async with self._opening:
-            if self._image is None:
-                self._image = await self._connection.run(self._open)
-            image: rbd.Image = self._image
-        return bytes(await self._connection.run(image.read, offset, length))
+        if self._image is None:
+            self._image = self._uses.begin(self._connection.run(self._open))
+        opening = self._image
+        try:
+            image = await asyncio.shield(opening)
+        except MirrorError:
+            if self._image is opening:
+                self._image = None
+            raise
+        return bytes(await self._uses.of(self._connection.run(image.read, offset, length)))
 
     def _open(self) -> rbd.Image:
         image = rbd.Image(self._parents.ioctx, image_id=self._link.image_id, read_only=True)
@@ -169,6 +175,7 @@ class ParentReader:
         return image
 
     async def close(self) -> None:
-        image, self._image = self._image, None
-        if image is not None:
-            await self._connection.run(image.close)
+        opening, self._image = self._image, None
+        await self._uses.ended()
+        if opening is not None and opening.exception() is None:
+            await self._connection.run(opening.result().close)

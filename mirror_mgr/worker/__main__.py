@@ -1,6 +1,7 @@
 """Start of the worker: from the manager (`--managed`), by hand, or as a service."""
 
 import asyncio
+import faulthandler
 import logging
 import os
 import shlex
@@ -12,7 +13,7 @@ from typing import Any, Awaitable, Callable, Coroutine, Dict, Optional, Sequence
 
 from ..cluster.connection import Connection
 from ..errors import MirrorError
-from . import admin_commands, daemonize, memory, options, protocol
+from . import admin_commands, daemonize, memory, options, protocol, tasks
 from .admin_socket import AdminSocket
 from .pipe import ManagerPipe
 from .worker import Worker
@@ -25,6 +26,8 @@ _END_SECONDS = 2.0
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run until told to stop; return the exit code."""
+    # Crashes happen in the libraries of Ceph: where Python was then goes to stderr.
+    faulthandler.enable()
     try:
         memory.reuse_what_is_freed()
         wanted = options.parse(_with_environment(sys.argv[1:] if argv is None else argv))
@@ -106,6 +109,7 @@ async def _until_stopped(worker: Worker, ended: asyncio.Event) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
     loop.add_signal_handler(signal.SIGHUP, worker.refresh)
+    loop.add_signal_handler(signal.SIGUSR1, tasks.log_all)
     running = asyncio.ensure_future(worker.run())
     stopping = asyncio.ensure_future(ended.wait())
     await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)

@@ -59,8 +59,10 @@ def id_at(one: JournalRounds, site: Site) -> str:
 
 
 def replaying(one: JournalRounds) -> bool:
+    """Whether the copy's status is all there: the service comes some seconds after its worker."""
     found = one.copy.rbd_json("mirror", "image", "status", one.spec)
-    return bool(found["state"] == "up+replaying" and "_position" in found["description"])
+    return bool(found["state"] == "up+replaying" and "_position" in found["description"]
+                and "daemon_service" in found)
 
 
 def told(one: JournalRounds) -> Dict[str, Set[str]]:
@@ -68,7 +70,7 @@ def told(one: JournalRounds) -> Dict[str, Set[str]]:
     wait_for(lambda: replaying(one), one.describe)
     found = one.copy.rbd_json("mirror", "image", "status", one.spec)
     return {"status": set(found), "description": set(description(found)),
-            "service": set(found.get("daemon_service", ()))}
+            "service": set(found["daemon_service"])}
 
 
 def test_status_beside_the_daemon_s(site_a: Site, site_b: Site, pool: str,
