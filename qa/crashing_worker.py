@@ -7,18 +7,21 @@ those of its statuses, pings, the roster and the leader lock, which come by the 
 
 import argparse
 import asyncio
+import functools
 import os
 import re
 import signal
 import sys
 import threading
-from typing import Any, Callable, List, Optional
+from typing import Any, Awaitable, Callable, List, Optional, TypeVar
 
 from mirror_mgr.cluster.pool import Pool
 from mirror_mgr.replay import unlink
 from mirror_mgr.wire.header import LEADER
 from mirror_mgr.worker.__main__ import main as worker
 from mirror_mgr.worker.team import ROSTER
+
+T = TypeVar("T")
 
 _READS = re.compile("get|list|load")
 _BY_THE_CLOCK = ("mirror_image_status_set", "mirror_image_status_remove", "mirror_peer_ping")
@@ -48,6 +51,15 @@ class Fault:
         if number == self._after:
             os.kill(os.getpid(), signal.SIGKILL)
 
+    async def around(self, write: Callable[[], Awaitable[T]]) -> T:
+        """Make a write, with the fault about it."""
+        number = self.begin()
+        if self._slow:
+            await asyncio.sleep(self._slow)
+        result = await write()
+        self.end(number)
+        return result
+
     def in_method(self, name: str, counts: Callable[..., bool]) -> None:
         """Put the fault into a method of Pool, for calls that count."""
         original = getattr(Pool, name)
@@ -55,12 +67,7 @@ class Fault:
         async def method(pool: Pool, *args: Any, **options: Any) -> Any:
             if not counts(*args):
                 return await original(pool, *args, **options)
-            number = self.begin()
-            if self._slow:
-                await asyncio.sleep(self._slow)
-            result = await original(pool, *args, **options)
-            self.end(number)
-            return result
+            return await self.around(lambda: original(pool, *args, **options))
 
         setattr(Pool, name, method)
 
@@ -71,11 +78,7 @@ class Fault:
         async def operate_all(pool: Pool, operations: Any) -> Any:
             found = []
             for one in operations:
-                number = self.begin()
-                if self._slow:
-                    await asyncio.sleep(self._slow)
-                found += await original(pool, [one])
-                self.end(number)
+                found += await self.around(functools.partial(original, pool, [one]))
             return found
 
         Pool.operate_all = operate_all  # type: ignore[method-assign]

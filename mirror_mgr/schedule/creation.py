@@ -29,8 +29,7 @@ class Order(NamedTuple):
     """What to make.
 
     :ivar what: what messages call the image
-    :ivar time: when it is due, in seconds since the epoch
-    :ivar after: how much later, in seconds, it is asked for
+    :ivar time: not before this, in seconds since the epoch
     :ivar unless_made: whether one that was made since then will do
     """
 
@@ -38,7 +37,6 @@ class Order(NamedTuple):
     what: str
     time: int
     unless_made: bool
-    after: float = 0.0
 
 
 async def create(pool: Pool, order: Order, now: Callable[[], float]) -> Optional[Made]:
@@ -57,7 +55,7 @@ async def create(pool: Pool, order: Order, now: Callable[[], float]) -> Optional
     try:
         # Twice, as timers may go off a little early; not for ever if the clock is set back.
         for _ in range(2):
-            await asyncio.sleep(max(0.0, order.time + order.after - now()))
+            await asyncio.sleep(max(0.0, order.time - now()))
         at = now()
         return await _create(image, at)
     finally:

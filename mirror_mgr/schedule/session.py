@@ -42,7 +42,6 @@ from .store import Part, Store
 
 TICK_SECONDS = 1.0
 LEAD_SECONDS = 3.0        # so long before its time an image is opened
-STEP_SECONDS = 0.001      # between those due at once: the first need not wait for all to be begun
 REFRESH_SECONDS = 20.0    # how old what is known of images and schedules may get
 READ_SECONDS = 15.0       # for one pool to be read; it keeps its images where that takes longer
 REST_SECONDS = 1.0        # between two readings
@@ -252,8 +251,7 @@ class Session:
             if image is None:
                 return None
             order = Order(due.image.image_id, f"image '{image.spec}'", due.time,
-                          unless_made=scheduled and (twice or due.time <= self._since),
-                          after=len(self._makings) * STEP_SECONDS)
+                          unless_made=scheduled and (twice or due.time <= self._since))
             pool = self._connection.pool(due.image.pool_id, due.image.namespace)
             seconds = float(self._host.get_option("snapshot_seconds"))
             making = asyncio.ensure_future(create(pool, order, now))

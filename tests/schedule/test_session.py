@@ -182,22 +182,6 @@ def hanging_until(event: asyncio.Event, number: int = 1) -> Creation:
     return hang
 
 
-def test_those_due_at_once_are_asked_for_one_after_the_other() -> None:
-    async def scenario() -> None:
-        world = World(A, B, C)
-        asked: List[float] = []
-
-        async def note(order: Order) -> Optional[int]:
-            asked.append(order.after)
-            return 1
-
-        world.creations = {A: note, B: note, C: note}
-        assert await world.live(T + MINUTE + 30) is not None
-        assert sorted(asked) == pytest.approx([0.0, 0.001, 0.002])
-
-    run(scenario())
-
-
 def test_an_error_of_one_image_is_that_image_s() -> None:
     async def scenario() -> None:
         world = World(A, B, C)
