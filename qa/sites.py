@@ -16,6 +16,7 @@ from rados import Error as RadosError
 from rados import Rados
 
 from qa import ports, processes, siteconf
+from qa.cephcli import CephCli
 from qa.errors import CommandFailed, LabError
 from qa.waiting import wait_for
 
@@ -63,6 +64,7 @@ class Site:
         self.port = port
         self.cancelled = threading.Event()
         self._settings = settings
+        self._cli = CephCli(self.conf, COMMAND_SECONDS)
 
     # Commands
 
@@ -79,12 +81,19 @@ class Site:
         )
 
     def ceph(self, *args: str, input: Union[str, bytes, None] = None, check: bool = True) -> str:
-        """Run `ceph ...` and return its stdout. Raise CommandFailed when it fails and `check`."""
+        """Do as `ceph ...` and return its stdout. Raise CommandFailed when it fails and `check`.
+
+        The program itself is what :meth:`run` runs.
+        """
         return self._checked("ceph", args, input, check)
 
     def rbd(self, *args: str, input: Union[str, bytes, None] = None, check: bool = True) -> str:
         """Run `rbd ...` and return its stdout. Raise CommandFailed when it fails and `check`."""
         return self._checked("rbd", args, input, check)
+
+    def disconnect(self) -> None:
+        """End the connection by which :meth:`ceph` works; the next command makes another."""
+        self._cli.close()
 
     def ceph_json(self, *args: str) -> Any:
         """Run `ceph ... --format json` and return what it says."""
@@ -259,7 +268,11 @@ class Site:
     def _checked(
         self, program: str, args: Sequence[str], input: Union[str, bytes, None], check: bool
     ) -> str:
-        result = self.run(program, *args, input=input)
+        if program == "ceph" and self._cli.takes(args):
+            text = input.decode() if isinstance(input, bytes) else input
+            result = self._cli.run(args, text or "")
+        else:
+            result = self.run(program, *args, input=input)
         if check and result.returncode:
             raise CommandFailed((program, *args), result)
         return result.stdout
@@ -447,6 +460,8 @@ class Lab:
         Daemons end on request. What still lives after that (a worker that outlived its manager) is
         killed and returned.
         """
+        for site in self.sites.values():
+            site.disconnect()
         monitors = self._daemon_pids("mon.*")
         # The others want to tell a monitor that they go.
         processes.end(pid for pid in self._daemon_pids("*") if pid not in monitors)

@@ -66,9 +66,10 @@ class Worker:
         self.require_no_crash()
 
     def require_no_crash(self) -> None:
-        """Raise AssertionError when the process ended by anything but an order or a kill."""
+        """Raise AssertionError when a signal ended the process that is no kill."""
         code = self._process.poll()
-        assert code in (None, 0, -signal.SIGKILL), f"the worker died: {code}; see its stderr"
+        assert code is None or code >= 0 or code == -signal.SIGKILL, (
+            f"the worker died: {signal.Signals(-code).name}; see its stderr")
 
     def _listen(self) -> None:
         assert self._process.stdout is not None
