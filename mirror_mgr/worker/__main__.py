@@ -26,8 +26,6 @@ _END_SECONDS = 2.0
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run until told to stop; return the exit code."""
-    # Crashes happen in the libraries of Ceph: where Python was then goes to stderr.
-    faulthandler.enable()
     try:
         memory.reuse_what_is_freed()
         wanted = options.parse(_with_environment(sys.argv[1:] if argv is None else argv))
@@ -129,6 +127,8 @@ def _end_by_force_after(seconds: float) -> None:
 
 
 def _run(serve: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    # Crashes happen in the libraries of Ceph: where Python was then goes to stderr.
+    faulthandler.enable()
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     # Connecting to dead sites takes threads, which only wait: none must wait for another.
