@@ -24,8 +24,8 @@ class CephCli:
 
     @staticmethod
     def takes(words: Sequence[str]) -> bool:
-        """Whether a command is for the cluster, and not for one of its daemons."""
-        return words[0] not in ("tell", "daemon")
+        """Whether a command is for the cluster: not for a daemon, nor the program's own."""
+        return words[0] not in ("tell", "daemon") and not words[0].startswith("-")
 
     def run(self, words: Sequence[str], text: str) -> "subprocess.CompletedProcess[str]":
         """Run a command with this input; its exit code is for the caller to judge."""

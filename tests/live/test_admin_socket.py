@@ -48,9 +48,11 @@ def ask(site_b: Site, tmp_path: Path, image: str) -> Iterator[Ask]:
         except Exception:
             return False
 
-    wait_for(replayed, lambda: site_b.rbd("mirror", "image", "status", image, check=False))
-    yield ask
-    site_b.stop_rbd_mirror(ID)
+    try:
+        wait_for(replayed, lambda: site_b.rbd("mirror", "image", "status", image, check=False))
+        yield ask
+    finally:
+        site_b.stop_rbd_mirror(ID)
     assert not list((site_b.directory / "run").glob(f"{NAME}.*"))
 
 
