@@ -63,6 +63,8 @@ def _promote(ioctx: "rados.Ioctx", pool: PoolSpec, images: Dict[ImageSpec, str],
     def promote_unforked(spec: ImageSpec) -> None:
         with open_image(ioctx, spec, read_only=True) as image, explaining(f"image '{spec}'"):
             here = forks.Side(mirror_uuid, _marks(image))
+            if _is_behind(image):
+                raise Busy(f"image '{spec}': can't be promoted: {_not_come_over(spec)}")
         if forks.is_demoted(here):
             _refuse_fork(spec, images[spec], here, sight)
         promote_one(ioctx, spec, force=False)
@@ -96,6 +98,26 @@ def _refuse_fork(spec: ImageSpec, global_id: str, here: forks.Side,
                    f"ceph rbd-mirror image promote {spec} --force")
 
 
+def _is_behind(image: "rbd.Image") -> bool:
+    """Whether the newest mirror snapshot is a copy that is not whole, or not of a demotion.
+
+    As soon as the copying of a demotion begins, librbd would promote: it goes back to the snapshot
+    before, and the last writes are left out.
+    """
+    newest = max((one for one in image.list_snaps() if one.get("mirror") is not None),
+                 key=lambda one: int(one["id"]), default=None)
+    if newest is None:
+        return False
+    facts = newest["mirror"]
+    return not facts["complete"] or SnapState(facts["state"]) == SnapState.NON_PRIMARY
+
+
+def _not_come_over(spec: ImageSpec) -> str:
+    return ("it is primary at another site, or its demotion there has not come over yet; demote it "
+            "there and wait for the last sync, or, if that site is lost, run: "
+            f"ceph rbd-mirror image promote {spec} --force")
+
+
 def _marks(image: "rbd.Image") -> Tuple[forks.Mark, ...]:
     """The complete mirror snapshots of an open image."""
     found = []
@@ -113,8 +135,5 @@ def promote_one(ioctx: "rados.Ioctx", spec: ImageSpec, force: bool) -> None:
     """With `force` this is for a process that may die: librbd 16.2.15 can crash in it."""
     with open_image(ioctx, spec) as image:
         with explaining(f"image '{spec}': can't be promoted", {
-                errno.EBUSY: "it is primary at another site, or its demotion there has not come "
-                             "over yet; demote it there and wait for the last sync, or, if that "
-                             f"site is lost, run: ceph rbd-mirror image promote {spec} --force",
-        }.get):
+                errno.EBUSY: _not_come_over(spec)}.get):
             image.mirror_image_promote(force)

@@ -108,3 +108,18 @@ def test_a_pool_without_a_peer_asks_nobody(site: FakeSite, copied: FakeImage) ->
 def raise_all(failures: Dict[ImageSpec, MirrorError]) -> None:
     for error in failures.values():
         raise error
+
+
+@pytest.mark.parametrize("state, complete", [
+    (SnapState.NON_PRIMARY_DEMOTED, False), (SnapState.NON_PRIMARY, False),
+    (SnapState.NON_PRIMARY, True)])
+def test_what_has_not_come_over_whole_is_waited_for(site: FakeSite, copied: FakeImage,
+                                                    state: SnapState, complete: bool) -> None:
+    """librbd would promote as soon as the copying of the demotion has begun."""
+    demote(copied)
+    copied.list_snaps = [*copied.list_snaps, {"id": 9, "mirror": {
+        "state": state, "complete": complete, "primary_mirror_uuid": "THERE",
+        "primary_snap_id": 12}}]
+    with pytest.raises(Busy, match="has not come over yet.*image promote p/x --force"):
+        promotion.promote(site, X, False, forced({}), seeing())
+    assert not copied.primary
