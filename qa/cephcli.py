@@ -6,6 +6,7 @@ It reads words as the program does, with the parser of Ceph, and sends them to t
 import errno
 import subprocess
 import threading
+from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import ceph_argparse
@@ -39,7 +40,7 @@ class CephCli:
         if "--format" in options:
             request["format"] = options["--format"]
         code, out, message = ceph_argparse.json_command(
-            cluster, argdict=request, inbuf=text.encode() if "-i" in options else b"",
+            cluster, argdict=request, inbuf=_input(options.get("-i"), text),
             timeout=self._seconds)
         if code < 0:
             message = f"Error {errno.errorcode.get(-code, 'Unknown')}: {message}"
@@ -78,6 +79,13 @@ class CephCli:
         if code:
             raise OSError(-code, message)
         return dict(ceph_argparse.parse_json_funcsigs(out.decode(), "cli"))
+
+
+def _input(file: Optional[str], text: str) -> bytes:
+    """What `-i` names: "-" is the text, None is nothing."""
+    if file is None:
+        return b""
+    return text.encode() if file == "-" else Path(file).read_bytes()
 
 
 def _split(words: Sequence[str]) -> Tuple[List[str], Dict[str, str]]:
