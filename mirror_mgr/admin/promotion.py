@@ -2,7 +2,7 @@
 
 import errno
 from datetime import timezone
-from typing import Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import rados
 import rbd
@@ -62,8 +62,9 @@ def _promote(ioctx: "rados.Ioctx", pool: PoolSpec, images: Dict[ImageSpec, str],
 
     def promote_unforked(spec: ImageSpec) -> None:
         with open_image(ioctx, spec, read_only=True) as image, explaining(f"image '{spec}'"):
-            here = forks.Side(mirror_uuid, _marks(image))
-            if _is_behind(image):
+            snapshots = [one for one in image.list_snaps() if one.get("mirror") is not None]
+            here = forks.Side(mirror_uuid, _marks(image, snapshots))
+            if _is_behind(snapshots):
                 raise Busy(f"image '{spec}': can't be promoted: {_not_come_over(spec)}")
         if forks.is_demoted(here):
             _refuse_fork(spec, images[spec], here, sight)
@@ -98,17 +99,15 @@ def _refuse_fork(spec: ImageSpec, global_id: str, here: forks.Side,
                    f"ceph rbd-mirror image promote {spec} --force")
 
 
-def _is_behind(image: "rbd.Image") -> bool:
+def _is_behind(snapshots: List[Dict[str, Any]]) -> bool:
     """Whether the newest mirror snapshot is a copy that is not whole, or not of a demotion.
 
     As soon as the copying of a demotion begins, librbd would promote: it goes back to the snapshot
     before, and the last writes are left out.
     """
-    newest = max((one for one in image.list_snaps() if one.get("mirror") is not None),
-                 key=lambda one: int(one["id"]), default=None)
-    if newest is None:
+    if not snapshots:
         return False
-    facts = newest["mirror"]
+    facts = max(snapshots, key=lambda one: int(one["id"]))["mirror"]
     return not facts["complete"] or SnapState(facts["state"]) == SnapState.NON_PRIMARY
 
 
@@ -118,12 +117,12 @@ def _not_come_over(spec: ImageSpec) -> str:
             f"ceph rbd-mirror image promote {spec} --force")
 
 
-def _marks(image: "rbd.Image") -> Tuple[forks.Mark, ...]:
-    """The complete mirror snapshots of an open image."""
+def _marks(image: "rbd.Image", snapshots: List[Dict[str, Any]]) -> Tuple[forks.Mark, ...]:
+    """The complete ones of the mirror snapshots of an open image."""
     found = []
-    for snapshot in image.list_snaps():
-        facts = snapshot.get("mirror")
-        if facts is not None and facts["complete"]:
+    for snapshot in snapshots:
+        facts = snapshot["mirror"]
+        if facts["complete"]:
             made = image.get_snap_timestamp(snapshot["id"]).replace(tzinfo=timezone.utc)
             found.append(forks.Mark(
                 snapshot["id"], SnapState(facts["state"]), facts["primary_mirror_uuid"],

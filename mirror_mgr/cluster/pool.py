@@ -122,7 +122,7 @@ class Pool:
         return self._uses.begin(self.connection.run(function, *args))
 
     async def _run(self, function: Callable[..., T], *args: Any) -> T:
-        return await asyncio.shield(self.begin(function, *args))
+        return await self._uses.of(self.connection.run(function, *args))
 
     async def read(self, oid: str, length: int, offset: int = 0) -> Optional[bytes]:
         """Up to `length` bytes of the object, or None if it does not exist."""
@@ -178,7 +178,7 @@ class Pool:
 
         To be used on a fork that one caller has for itself: the ioctx holds the version.
         """
-        return await _uninterrupted(self._run(self._omap_now, oid))
+        return await _uninterrupted(self.connection.run(self._omap_now, oid))
 
     def _omap_now(self, oid: str) -> Tuple[Dict[str, bytes], int]:
         """Blocking: librados does not report the version that an aio read saw."""
@@ -187,7 +187,7 @@ class Pool:
 
     async def read_versioned(self, oid: str, length: int) -> Tuple[bytes, int]:
         """Up to `length` bytes of an object and its version.  As omap_versioned."""
-        return await _uninterrupted(self._run(self._read_now, oid, length))
+        return await _uninterrupted(self.connection.run(self._read_now, oid, length))
 
     def _read_now(self, oid: str, length: int) -> Tuple[bytes, int]:
         data = bytes(self.ioctx.read(oid, length))
@@ -245,7 +245,7 @@ class Pool:
     async def operate_versioned(self, oid: str, operation: Operation) -> int:
         """Apply an operation; return the object's version after it.  As omap_versioned."""
         try:
-            return await _uninterrupted(self._run(self._operate_now, oid, operation))
+            return await _uninterrupted(self.connection.run(self._operate_now, oid, operation))
         except OutOfSpace as error:
             raise self._refused(error.errno) from None
 
@@ -349,7 +349,8 @@ class Pool:
     async def roll_back(self, oid: str, snap_id: int) -> None:
         """Make the object what it was at a self-managed snapshot; absent, if it was not there."""
         try:
-            await _uninterrupted(self._run(self.ioctx.rollback_self_managed_snap, oid, snap_id))
+            await _uninterrupted(
+                self.connection.run(self.ioctx.rollback_self_managed_snap, oid, snap_id))
         except NotFound:
             pass
 
