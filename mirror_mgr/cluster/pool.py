@@ -8,7 +8,6 @@ from typing import (
     Callable,
     Coroutine,
     Dict,
-    Iterable,
     List,
     Mapping,
     Optional,
@@ -256,20 +255,23 @@ class Pool:
         finally:
             operation.release()
 
-    async def set_omap(self, oid: str, entries: Mapping[str, bytes]) -> None:
-        """Write omap entries of an object, which is made if there is none."""
-        operation = Operation()
-        self.ioctx.set_omap(operation.op, tuple(entries), tuple(entries.values()))
-        await self.operate(oid, operation)
+    async def change_omap(self, oid: str, changes: Mapping[str, Optional[bytes]]) -> None:
+        """Write omap entries of an object, which is made if there is none; None removes one.
 
-    async def remove_omap(self, oid: str, keys: Iterable[str]) -> None:
-        """Remove omap entries of an object; those that are not there are no error."""
+        Removing those that are not there is no error.
+        """
+        written = {key: value for key, value in changes.items() if value is not None}
+        removed = tuple(key for key, value in changes.items() if value is None)
         operation = Operation()
-        self.ioctx.remove_omap_keys(operation.op, tuple(keys))
+        if written:
+            self.ioctx.set_omap(operation.op, tuple(written), tuple(written.values()))
+        if removed:
+            self.ioctx.remove_omap_keys(operation.op, removed)
         try:
             await self.operate(oid, operation)
         except NotFound:
-            return
+            if written:
+                raise
 
     async def remove(self, oid: str) -> bool:
         """Remove an object; False if there was none."""

@@ -13,7 +13,7 @@ when that ended last; ``name`` helps to tell whose entry it is when the image is
 import json
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Dict, Iterable, NamedTuple, Optional, Tuple
+from typing import Dict, Iterable, Mapping, NamedTuple, Optional, Tuple
 
 from ..errors import InvalidArgument, MalformedData
 from .levels import ImageKey, Level, levels_of
@@ -77,6 +77,11 @@ def decode_entry(value: bytes) -> Entry:
         raise MalformedData(error.message) from None
     except UNREADABLE as error:
         raise MalformedData(f"not an entry of ours: {error}") from None
+
+
+def changed(entries: Mapping[Level, Entry], changes: Mapping[Level, Entry]) -> Dict[Level, Entry]:
+    """Return the entries with some of them put in or replaced, or removed where they are empty."""
+    return {level: entry for level, entry in {**entries, **changes}.items() if not entry.is_empty}
 
 
 class Applied(NamedTuple):

@@ -7,9 +7,11 @@ The keys are those of ``rbd_support``'s object ``rbd_mirror_snapshot_schedule`` 
 import re
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple, Optional, Tuple
+from typing import Dict, Mapping, NamedTuple, Optional, Tuple, TypeVar
 
 from ..errors import MalformedData
+
+T = TypeVar("T")
 
 _KEY = re.compile(r"([0-9]{1,18})(?:/([^/]*)(?:/([^/@]+))?)?")
 
@@ -58,6 +60,14 @@ EVERYWHERE = Level()
 def levels_of(image: ImageKey) -> Tuple[Level, ...]:
     """Return the levels that an image belongs to, the most specific first."""
     return (Level(*image), Level(image.pool_id, image.namespace), Level(image.pool_id), EVERYWHERE)
+
+
+def by_pool(found: Mapping[Level, T]) -> Dict[Optional[int], Dict[Level, T]]:
+    """Return what there is of levels pool by pool, each of which stores its own."""
+    parts: Dict[Optional[int], Dict[Level, T]] = {}
+    for level, value in found.items():
+        parts.setdefault(level.pool_id, {})[level] = value
+    return parts
 
 
 @lru_cache(maxsize=1 << 15)

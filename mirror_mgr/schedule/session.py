@@ -30,9 +30,9 @@ from . import rbd_support
 from .agenda import Due
 from .creation import Made, Order, create
 from .discovery import Image, PoolView, read_pool
-from .entries import Entry
+from .entries import Entry, changed
 from .host import Host
-from .levels import ImageKey, Level
+from .levels import ImageKey, Level, by_pool
 from .model import Adopted, ImageView, LevelView
 from .records import Record
 from .rules import Rule
@@ -471,22 +471,19 @@ class Session:
             await self._change(level, replace(entry, paused=0, since=int(self._clock.time())))
 
     async def _change(self, level: Level, entry: Entry) -> None:
-        await self._save_entry(level, entry)
+        await self._save_entries(level.pool_id, {level: entry})
         self._state.arrange(self._clock.time())
         self._look.set()
         self._awake.set()
 
-    async def _save_entry(self, level: Level, entry: Entry) -> None:
-        """Store an entry and take it over before it is read the next time."""
+    async def _save_entries(self, pool_id: Optional[int], changes: Dict[Level, Entry]) -> None:
+        """Store entries of a pool and take them over before they are read the next time."""
         self._changes += 1
-        await self._store.save_entry(level, entry)
+        await self._store.save(pool_id, changes)
         self._changes += 1
-        self._state.set_entry(level, entry)
-        part = self._parts.get(level.pool_id, Part.empty())
-        ours = {**part.ours, level: entry}
-        if entry.is_empty:
-            del ours[level]
-        self._parts[level.pool_id] = part._replace(ours=ours)
+        self._state.set_entries(changes)
+        part = self._parts.get(pool_id, Part.empty())
+        self._parts[pool_id] = part._replace(ours=changed(part.ours, changes))
 
     async def run_now(self, level: Level) -> Tuple[int, Dict[str, MirrorError]]:
         images = self._state.scheduled(level)
@@ -523,10 +520,12 @@ class Session:
         adoptions = rbd_support.adopt(theirs, self._state.book.entries, names, level, now,
                                       _utc_offset(now))
         if not dry_run:
-            for adoption in adoptions:
-                await self._save_entry(adoption.level, adoption.entry)
-                await self._store.remove_theirs(adoption.level, theirs[adoption.level])
-                self._state.adopted(adoption.level, now)
+            entries = {adoption.level: adoption.entry for adoption in adoptions}
+            for pool_id, part in by_pool(entries).items():
+                await self._save_entries(pool_id, part)
+                await self._store.remove_theirs(pool_id, {level: theirs[level] for level in part})
+                for level in part:
+                    self._state.adopted(level, now)
             await self._read_all()
         return Adopted(dry_run, adoptions, tuple(
             self._state.level_name(adoption.level) for adoption in adoptions),

@@ -10,7 +10,7 @@ from ..model import HealthItem
 from . import rbd_support
 from .agenda import Agenda, Due
 from .discovery import Image, PoolView
-from .entries import Book, Entry
+from .entries import Book, Entry, changed
 from .levels import ImageKey, Level, levels_of
 from .model import (
     NO_PEER,
@@ -75,13 +75,9 @@ class State:
                              for pool, part in parts.items()
                              for where, wrong in part.damaged.items())
 
-    def set_entry(self, level: Level, entry: Entry) -> None:
-        """Change one entry; one that is empty is removed."""
-        entries = dict(self.book.entries)
-        entries.pop(level, None)
-        if not entry.is_empty:
-            entries[level] = entry
-        self.book = Book(entries)
+    def set_entries(self, changes: Mapping[Level, Entry]) -> None:
+        """Change some entries; those that are empty are removed."""
+        self.book = Book(changed(self.book.entries, changes))
 
     def set_pools(self, pools: Mapping[int, PoolView]) -> None:
         self.pools = dict(pools)
@@ -92,7 +88,7 @@ class State:
         for image in images:
             self.records.pop(image, None)
             self.unsaved.discard(image)
-            self.set_entry(Level.of_image(image), Entry())
+        self.set_entries({Level.of_image(image): Entry() for image in images})
 
     def known(self, pool_id: int) -> Set[ImageKey]:
         """Return the images of a pool that something is stored of."""

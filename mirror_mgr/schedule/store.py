@@ -91,49 +91,50 @@ class Store:
                          partial(_decode, found, records.decode_record))
         return {_image(level): record for level, record in found.items() if level.image_id}
 
-    async def save_entry(self, level: Level, entry: Entry) -> None:
-        """Write an entry, or remove it where it is empty."""
-        value = None if entry.is_empty else entry.encode()
-        if level.pool_id is None:
+    async def save(self, pool_id: Optional[int], changes: Mapping[Level, Entry]) -> None:
+        """Write entries of a pool, all or none; remove those that are empty."""
+        values = {level.key: None if entry.is_empty else entry.encode()
+                  for level, entry in changes.items()}
+        if pool_id is not None:
+            await self._pool(pool_id).change_omap(entries.OBJECT, values)
+            return
+        for value in values.values():
             await self._connection.run(
                 self._host.set_store, KEY, None if value is None else value.decode())
-        elif value is None:
-            await self._pool(level.pool_id).remove_omap(entries.OBJECT, [level.key])
-        else:
-            await self._pool(level.pool_id).set_omap(entries.OBJECT, {level.key: value})
 
     async def save_records(self, pool_id: int, found: Mapping[ImageKey, Record]) -> None:
-        await self._pool(pool_id).set_omap(records.OBJECT, {
+        await self._pool(pool_id).change_omap(records.OBJECT, {
             Level.of_image(image).key: record.encode() for image, record in found.items()})
 
     async def forget(self, pool_id: int, images: Iterable[ImageKey]) -> None:
         """Remove what there is of images that are gone."""
-        keys = [Level.of_image(image).key for image in images]
+        removal = dict.fromkeys(Level.of_image(image).key for image in images)
         for oid in (entries.OBJECT, records.OBJECT):
-            await self._pool(pool_id).remove_omap(oid, keys)
+            await self._pool(pool_id).change_omap(oid, removal)
 
-    async def remove_theirs(self, level: Level, rules: Tuple[Rule, ...]) -> None:
-        """Remove rules from an entry of rbd_support, which notices within a minute.
+    async def remove_theirs(self, pool_id: Optional[int],
+                            rules: Mapping[Level, Tuple[Rule, ...]]) -> None:
+        """Remove rules from a pool's entries of rbd_support, which notices within a minute.
 
-        What else is in the entry by now stays there.
+        What else is in the entries by now stays there.
         """
-        if level.pool_id is not None:
-            await self._remove_theirs_of_pool(self._pool(level.pool_id), level.key, rules)
+        if pool_id is None:
+            for removed in rules.values():
+                await self._remove_their_options(removed)
             return
+        pool = self._pool(pool_id)
+        omap = await pool.omap(rbd_support.OBJECT)
+        await pool.change_omap(rbd_support.OBJECT, {
+            level.key: _left_of(omap.get(level.key, b"[]"), removed)
+            for level, removed in rules.items()})
+
+    async def _remove_their_options(self, rules: Tuple[Rule, ...]) -> None:
         for option in await self._their_options():
             left = _left_of(option["value"].encode(), rules)
             # A manager that runs does not notice that an option was removed.
             await self._connection.mon_command({
                 "prefix": "config set", "who": option["section"], "name": option["name"],
                 "value": (left or b"").decode()})
-
-    async def _remove_theirs_of_pool(self, pool: Pool, key: str, rules: Tuple[Rule, ...]) -> None:
-        value = (await pool.omap(rbd_support.OBJECT)).get(key, b"[]")
-        left = _left_of(value, rules)
-        if left is None:
-            await pool.remove_omap(rbd_support.OBJECT, [key])
-        else:
-            await pool.set_omap(rbd_support.OBJECT, {key: left})
 
     def _pool(self, pool_id: int) -> Pool:
         return self._connection.pool(pool_id)

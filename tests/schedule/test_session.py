@@ -11,7 +11,7 @@ from mirror_mgr.errors import ClusterError, Fenced, NotFound, OutOfSpace
 from mirror_mgr.schedule import session as module
 from mirror_mgr.schedule.creation import Made, Order
 from mirror_mgr.schedule.discovery import Image, PoolView
-from mirror_mgr.schedule.entries import Entry
+from mirror_mgr.schedule.entries import Entry, changed
 from mirror_mgr.schedule.levels import EVERYWHERE, ImageKey, Level
 from mirror_mgr.schedule.records import Record
 from mirror_mgr.schedule.rules import MINUTE, Rule
@@ -84,8 +84,8 @@ class World:
     async def read_records(self, pool_id: int) -> Dict[ImageKey, Record]:
         return dict(self.stored)
 
-    async def save_entry(self, level: Level, entry: Entry) -> None:
-        self.entries[level] = entry
+    async def save(self, pool_id: Optional[int], changes: Dict[Level, Entry]) -> None:
+        self.entries = changed(self.entries, changes)
 
     async def save_records(self, pool_id: int, found: Dict[ImageKey, Record]) -> None:
         if pool_id in self.unwritable:

@@ -108,11 +108,11 @@ def test_a_turn_that_came_to_nothing_is_due_again_with_what_it_had_skipped() -> 
 
 def test_a_change_of_rules_brings_no_turns_of_the_past() -> None:
     found = state({EVERYWHERE: Entry((HOURLY,))}, pool(image(A)))
-    found.set_entry(Level(1), Entry((MINUTELY,)))
+    found.set_entries({Level(1): Entry((MINUTELY,))})
     found.arrange(T + 1000)
     assert found.take(T + 1000, 0) == []
     assert found.status(EVERYWHERE)[0].level == "data"
-    found.set_entry(Level(1), Entry())
+    found.set_entries({Level(1): Entry()})
     found.arrange(T + 1001)
     assert found.agenda.rules(A) == (HOURLY,)
 
@@ -120,7 +120,7 @@ def test_a_change_of_rules_brings_no_turns_of_the_past() -> None:
 def test_a_change_while_a_turn_was_taken_ahead_of_time_does_not_repeat_it() -> None:
     found = state({EVERYWHERE: Entry((MINUTELY,))}, pool(image(A)))
     assert len(found.take(T + 58, 3)) == 1
-    found.set_entry(EVERYWHERE, Entry((MINUTELY, HOURLY)))
+    found.set_entries({EVERYWHERE: Entry((MINUTELY, HOURLY))})
     found.arrange(T + 59)
     assert found.agenda.next_of(A) == T + 120
 
