@@ -1,18 +1,14 @@
 """Snapshot schedules: ours and those of Ceph's own module rbd_support, one after the other."""
 
 import time
-from concurrent.futures import ThreadPoolExecutor
 from typing import Dict, List
 
-import rbd
-from rados import Ioctx, ReadOpCtx
+from rados import Ioctx
 
 from mirror_mgr.schedule.agenda import Agenda
 from mirror_mgr.schedule.levels import ImageKey
 from mirror_mgr.schedule.rules import Rule
-from mirror_mgr.wire.constants import SnapState
-from mirror_mgr.wire.header import ImageHeader, header_oid
-from mirror_mgr.wire.snapshot import MirrorNamespace
+from qa.many import fill, image_ids, snapshot_times
 from qa.mirrored import add_pool
 from qa.sites import Lab, Site
 from qa.waiting import wait_for
@@ -56,7 +52,7 @@ def _minute(lab: Lab, pool: str, words: List[str], images: int) -> Dict[str, flo
     cluster = site.rados()
     ioctx = cluster.open_ioctx(pool)
     try:
-        _fill(ioctx, images)
+        fill(ioctx, images)
         _run(site, [*words, "add", "1m", "--pool", pool])
         wait_for(lambda: _status(site, words, pool).count(f"{pool}/image") == images,
                  seconds=SECONDS)
@@ -72,12 +68,11 @@ def _watch(ioctx: Ioctx, images: int) -> Dict[str, float]:
     if minute - time.time() < 10:
         minute += MINUTE  # for those that have just become known
     wait_for(lambda: time.time() > minute, seconds=SECONDS)
-    ids = [entry["id"] for entry in rbd.RBD().list2(ioctx)]
-    missing, seconds = set(ids), []
+    missing, seconds = set(image_ids(ioctx)), []
 
     def all_taken() -> bool:
         for image_id in list(missing):
-            times = [at - minute for at in _snapshots(ioctx, image_id) if at >= minute]
+            times = [at - minute for at in snapshot_times(ioctx, image_id) if at >= minute]
             if times:
                 missing.discard(image_id)
                 seconds.append(min(times))
@@ -86,26 +81,6 @@ def _watch(ioctx: Ioctx, images: int) -> Dict[str, float]:
     wait_for(all_taken, seconds=SECONDS, interval=1.0)
     seconds.sort()
     return {"first": seconds[0], "median": seconds[images // 2], "last": seconds[-1]}
-
-
-def _snapshots(ioctx: Ioctx, image_id: str) -> List[float]:
-    with ReadOpCtx() as op:
-        entries, _ = ioctx.get_omap_vals(op, "", "", 1000)
-        ioctx.operate_read_op(op, header_oid(image_id))
-        header = ImageHeader.from_omap(dict(entries))
-    return [snapshot.timestamp_ns / 1e9 for snapshot in header.mirror_snapshots
-            if isinstance(snapshot.namespace, MirrorNamespace)
-            and snapshot.namespace.state == SnapState.PRIMARY]
-
-
-def _fill(ioctx: Ioctx, images: int) -> None:
-    def make(number: int) -> None:
-        rbd.RBD().create(ioctx, f"image{number}", 4 << 20)
-        with rbd.Image(ioctx, f"image{number}") as image:
-            image.mirror_image_enable(rbd.RBD_MIRROR_IMAGE_MODE_SNAPSHOT)
-
-    with ThreadPoolExecutor(100) as threads:
-        list(threads.map(make, range(images)))
 
 
 def _status(site: Site, words: List[str], pool: str) -> str:

@@ -1,4 +1,4 @@
-"""Whether promoting a demoted image would fork its data.  Pure.
+"""Whether promoting an image would fork its data, or lose the last of it.  Pure.
 
 librbd promotes what is demoted without a look at the other site.  Where that one was primary since,
 two primaries come of it, or writes that were acknowledged there are left behind.
@@ -51,6 +51,15 @@ _DEMOTED = (SnapState.PRIMARY_DEMOTED, SnapState.NON_PRIMARY_DEMOTED)
 def is_demoted(side: Side) -> bool:
     """Whether librbd would promote the image without force."""
     return bool(side.marks) and side.marks[-1].state in _DEMOTED
+
+
+def is_behind(newest: SnapState, complete: bool) -> bool:
+    """Whether the newest mirror snapshot is a copy that is not whole, or not of a demotion.
+
+    As soon as the copying of a demotion begins, librbd would promote: it goes back to the snapshot
+    before, and the last writes are left out.
+    """
+    return not complete or newest == SnapState.NON_PRIMARY
 
 
 def why_not_unseen(here: Side) -> str:

@@ -61,14 +61,15 @@ def _promote(ioctx: "rados.Ioctx", pool: PoolSpec, images: Dict[ImageSpec, str],
     sight = _look(ioctx, pool, images, look)
 
     def promote_unforked(spec: ImageSpec) -> None:
-        with open_image(ioctx, spec, read_only=True) as image, explaining(f"image '{spec}'"):
-            snapshots = [one for one in image.list_snaps() if one.get("mirror") is not None]
-            here = forks.Side(mirror_uuid, _marks(image, snapshots))
-            if _is_behind(snapshots):
+        with open_image(ioctx, spec) as image:
+            with explaining(f"image '{spec}'"):
+                snapshots = _mirror_snapshots(image)
+                here = forks.Side(mirror_uuid, _marks(image, snapshots))
+            if snapshots and forks.is_behind(*_state(snapshots[-1])):
                 raise Busy(f"image '{spec}': can't be promoted: {_not_come_over(spec)}")
-        if forks.is_demoted(here):
-            _refuse_fork(spec, images[spec], here, sight)
-        promote_one(ioctx, spec, force=False)
+            if forks.is_demoted(here):
+                _refuse_fork(spec, images[spec], here, sight)
+            _promote_opened(image, spec, force=False)
 
     return each(list(images), promote_unforked)
 
@@ -99,16 +100,16 @@ def _refuse_fork(spec: ImageSpec, global_id: str, here: forks.Side,
                    f"ceph rbd-mirror image promote {spec} --force")
 
 
-def _is_behind(snapshots: List[Dict[str, Any]]) -> bool:
-    """Whether the newest mirror snapshot is a copy that is not whole, or not of a demotion.
+def _mirror_snapshots(image: "rbd.Image") -> List[Dict[str, Any]]:
+    """Those of an open image, oldest first."""
+    return sorted((one for one in image.list_snaps() if one.get("mirror") is not None),
+                  key=lambda one: int(one["id"]))
 
-    As soon as the copying of a demotion begins, librbd would promote: it goes back to the snapshot
-    before, and the last writes are left out.
-    """
-    if not snapshots:
-        return False
-    facts = max(snapshots, key=lambda one: int(one["id"]))["mirror"]
-    return not facts["complete"] or SnapState(facts["state"]) == SnapState.NON_PRIMARY
+
+def _state(snapshot: Dict[str, Any]) -> Tuple[SnapState, bool]:
+    """What a mirror snapshot is, and whether it is complete."""
+    facts = snapshot["mirror"]
+    return SnapState(facts["state"]), bool(facts["complete"])
 
 
 def _not_come_over(spec: ImageSpec) -> str:
@@ -121,18 +122,23 @@ def _marks(image: "rbd.Image", snapshots: List[Dict[str, Any]]) -> Tuple[forks.M
     """The complete ones of the mirror snapshots of an open image."""
     found = []
     for snapshot in snapshots:
-        facts = snapshot["mirror"]
-        if facts["complete"]:
+        state, complete = _state(snapshot)
+        if complete:
+            facts = snapshot["mirror"]
             made = image.get_snap_timestamp(snapshot["id"]).replace(tzinfo=timezone.utc)
             found.append(forks.Mark(
-                snapshot["id"], SnapState(facts["state"]), facts["primary_mirror_uuid"],
+                snapshot["id"], state, facts["primary_mirror_uuid"],
                 facts["primary_snap_id"], made.timestamp()))
-    return tuple(sorted(found))
+    return tuple(found)
 
 
 def promote_one(ioctx: "rados.Ioctx", spec: ImageSpec, force: bool) -> None:
     """With `force` this is for a process that may die: librbd 16.2.15 can crash in it."""
     with open_image(ioctx, spec) as image:
-        with explaining(f"image '{spec}': can't be promoted", {
-                errno.EBUSY: _not_come_over(spec)}.get):
-            image.mirror_image_promote(force)
+        _promote_opened(image, spec, force)
+
+
+def _promote_opened(image: "rbd.Image", spec: ImageSpec, force: bool) -> None:
+    with explaining(f"image '{spec}': can't be promoted", {
+            errno.EBUSY: _not_come_over(spec)}.get):
+        image.mirror_image_promote(force)

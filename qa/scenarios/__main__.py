@@ -16,7 +16,7 @@ from qa.mirrored import add_pool
 from qa.scenarios.stage import Stage
 from qa.sites import Lab
 
-NAMES = ("failovers", "disaster", "lives", "clones", "two_way", "crowd", "kinds")
+NAMES = ("failovers", "disaster", "lives", "clones", "two_way", "crowd", "kinds", "schedules")
 
 
 def main(argv: List[str]) -> int:

@@ -1,6 +1,6 @@
 import pytest
 
-from mirror_mgr.admin.forks import Mark, Side, is_demoted, why_not, why_not_unseen
+from mirror_mgr.admin.forks import Mark, Side, is_behind, is_demoted, why_not, why_not_unseen
 from mirror_mgr.wire.constants import SnapState
 
 
@@ -59,6 +59,18 @@ def test_what_librbd_refuses_itself() -> None:
     assert not is_demoted(here())
     assert not is_demoted(here(primary(4)))
     assert not is_demoted(here(copy(4, "THERE", 9)))
+
+
+@pytest.mark.parametrize("newest, complete, behind", [
+    (SnapState.NON_PRIMARY, True, True),
+    (SnapState.NON_PRIMARY, False, True),
+    (SnapState.NON_PRIMARY_DEMOTED, False, True),
+    (SnapState.NON_PRIMARY_DEMOTED, True, False),
+    (SnapState.PRIMARY_DEMOTED, True, False),
+])
+def test_a_demotion_has_to_come_over_whole(newest: SnapState, complete: bool,
+                                           behind: bool) -> None:
+    assert is_behind(newest, complete) == behind
 
 
 def test_a_site_that_does_not_answer() -> None:
