@@ -13,6 +13,7 @@ DAEMONS = ("ceph-mon", "ceph-mgr", "ceph-osd", "rbd-mirror")
 WORKER = "mirror_mgr.worker"
 # A process that is killed may have to wait for the disk first.
 KILLED_SECONDS = 60.0
+EXEC_SECONDS = 0.5
 
 
 def member_environment(lab: Path) -> Dict[str, str]:
@@ -55,6 +56,20 @@ def belongs_to(pid: int, lab: Path) -> bool:
     argv = arguments(pid)
     ours = any(os.path.basename(word) in DAEMONS for word in argv[:1]) or WORKER in argv
     return ours and any(f"{lab}/" in word for word in argv)
+
+
+def daemon(pid_file: Path, lab: Path) -> Optional[int]:
+    """Return the pid in the file if that process runs and belongs to the lab."""
+    pid = read_pid(pid_file)
+    if pid is None:
+        return None
+    # A manager whose modules change executes itself anew: for a moment nothing tells whose it is.
+    deadline = time.monotonic() + EXEC_SECONDS
+    while not belongs_to(pid, lab):
+        if not is_alive(pid) or time.monotonic() > deadline:
+            return None
+        time.sleep(0.01)
+    return pid
 
 
 def members(lab: Path) -> List[int]:

@@ -220,8 +220,8 @@ class Site:
 
         Raise LabError when it does not run.
         """
-        pid = processes.read_pid(self.directory / "run" / f"{daemon}.pid")
-        if pid is None or not processes.belongs_to(pid, self.lab):
+        pid = processes.daemon(self.directory / "run" / f"{daemon}.pid", self.lab)
+        if pid is None:
             raise LabError(f"{self.name}: {daemon} does not run; see {self.directory}/log")
         return pid
 
@@ -520,8 +520,8 @@ class Lab:
 
     def _daemon_pids(self, name: str) -> List[int]:
         paths = self.directory.glob(f"*/run/{name}.pid")
-        pids = (processes.read_pid(path) for path in paths)
-        return [pid for pid in pids if pid and processes.belongs_to(pid, self.directory)]
+        pids = (processes.daemon(path, self.directory) for path in paths)
+        return [pid for pid in pids if pid is not None]
 
 
 def _pairs(words: Sequence[str]) -> List[Sequence[str]]:

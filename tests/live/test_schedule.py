@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import signal
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -294,6 +295,28 @@ def test_a_failover_loses_and_doubles_nothing(two_managers: Site, place: Place) 
     view = wait_done(site, place, count=2)
     assert (view["skipped"], view["failed"]) == (0, 0)
     assert len(mirror_snapshots(site, image)) == len(before) + 2
+
+
+@contextmanager
+def monitor_silent(site: Site) -> Iterator[None]:
+    monitor = site.pid("mon.a")
+    os.kill(monitor, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(monitor, signal.SIGCONT)
+
+
+def test_what_was_due_while_the_monitor_was_silent_is_made_then(site_a: Site, place: Place) -> None:
+    before = mirror_snapshots(site_a, place.spec())
+    due = soon(site_a, commands=2)
+    schedule(site_a, "add", "1h", start_time(due), *place.words)
+    wait_for(lambda: time.time() > due - 1)
+    with monitor_silent(site_a):
+        wait_for(lambda: time.time() > due + 10)
+    view = wait_done(site_a, place)
+    assert (view["skipped"], view["failed"]) == (0, 0)
+    assert len(mirror_snapshots(site_a, place.spec())) == len(before) + 1
 
 
 @contextmanager

@@ -55,6 +55,33 @@ def test_worker_with_a_path_of_the_lab_is_a_member(tmp_path: Path, children: Chi
     assert processes.members(tmp_path) == [worker]
 
 
+AGAIN = """
+import os, sys
+left = int(sys.argv[1])
+if left == 1000:
+    print(1, flush=True)
+if left:
+    os.execv(sys.executable, [sys.executable, "-S", "-c", sys.argv[2], str(left - 1), sys.argv[2]])
+import signal
+signal.pause()
+"""
+
+
+def test_a_daemon_that_executes_itself_anew_is_one_all_the_while(tmp_path: Path,
+                                                                children: Children) -> None:
+    pid = children.start(AGAIN, "1000", AGAIN, **{processes.MEMBER_VARIABLE: str(tmp_path)})
+    (tmp_path / "pid").write_text(str(pid))
+    for _ in range(2000):
+        assert processes.daemon(tmp_path / "pid", tmp_path) == pid
+
+
+def test_no_daemon(tmp_path: Path, children: Children) -> None:
+    pid_file = tmp_path / "pid"
+    assert processes.daemon(pid_file, tmp_path) is None
+    pid_file.write_text(str(children.start()))
+    assert processes.daemon(pid_file, tmp_path) is None
+
+
 def test_editor_of_a_file_is_no_member(tmp_path: Path, children: Children) -> None:
     children.start(IDLE, f"{tmp_path}/site-b/ceph.conf", PWD=str(tmp_path))
     assert processes.members(tmp_path) == []
