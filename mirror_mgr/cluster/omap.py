@@ -1,10 +1,14 @@
-"""Reading the omap of an object: what librados offers of it has pages."""
+"""Reading the omap of objects: what librados offers of it has pages, and one object a call."""
 
-from typing import Any, Dict, Iterable, Tuple, Union
+import errno
+from contextlib import ExitStack
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple, Union
 
 import rados
 
 PAGE = 1024  # osd_max_omap_entries_per_request
+AT_ONCE = 256
+
 
 def collect(entries: Iterable[Tuple[str, bytes]]) -> Dict[str, bytes]:
     """Return a page that was read.
@@ -33,8 +37,10 @@ def last_key(page: Iterable[str]) -> Union[str, bytes]:
         return raw
 
 
-def read_omap(ioctx: "rados.Ioctx", oid: str) -> Dict[str, bytes]:
-    """Return all omap entries of an object, blocking; raise rados.ObjectNotFound without one.
+def read_omap(ioctx: "rados.Ioctx", oid: str, prefix: str = "") -> Dict[str, bytes]:
+    """Return all omap entries of an object, or those whose keys begin with `prefix`, blocking.
+
+    Raise rados.ObjectNotFound if it does not exist.
 
     The version that was read is the ioctx's last one afterwards.
     """
@@ -42,10 +48,46 @@ def read_omap(ioctx: "rados.Ioctx", oid: str) -> Dict[str, bytes]:
     after: Union[str, bytes] = ""
     while True:
         with rados.ReadOpCtx() as op:
-            entries, _ = ioctx.get_omap_vals(op, after, "", PAGE)
+            entries, _ = ioctx.get_omap_vals(op, after, prefix, PAGE)
             ioctx.operate_read_op(op, oid)
             page = collect(entries)
         found.update(page)
         if len(page) < PAGE:
             return found
         after = last_key(page)
+
+
+def read_values(ioctx: "rados.Ioctx", oids: Sequence[str], key: str) -> List[Optional[bytes]]:
+    """Return one omap entry of each of the objects, None where there is none, blocking.
+
+    Many are asked for at a time.  Raise OSError for what goes wrong.
+    """
+    found: List[Optional[bytes]] = []
+    for first in range(0, len(oids), AT_ONCE):
+        found += _read_some(ioctx, oids[first:first + AT_ONCE], key)
+    return found
+
+
+def _read_some(ioctx: "rados.Ioctx", oids: Sequence[str], key: str) -> List[Optional[bytes]]:
+    begun: List[Tuple[Any, Iterable[Tuple[str, bytes]]]] = []
+    with ExitStack() as stack:
+        for oid in oids:
+            op = stack.enter_context(rados.ReadOpCtx())
+            entries, _ = ioctx.get_omap_vals_by_keys(op, (key,))
+            completion = ioctx.operate_aio_read_op(op, oid)
+            # Before the operation is released, also where a later one could not be begun.
+            stack.callback(completion.wait_for_complete)
+            begun.append((completion, entries))
+        return [_value(completion, entries, oid, key)
+                for oid, (completion, entries) in zip(oids, begun)]
+
+
+def _value(completion: Any, entries: Iterable[Tuple[str, bytes]], oid: str,
+           key: str) -> Optional[bytes]:
+    completion.wait_for_complete()
+    code = completion.get_return_value()
+    if code == -errno.ENOENT:
+        return None
+    if code < 0:
+        raise OSError(-code, f"omap read of {oid}")
+    return dict(entries).get(key)

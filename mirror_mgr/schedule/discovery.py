@@ -1,10 +1,19 @@
-"""Which images of a pool may have mirror snapshots here, as librbd tells."""
+"""Which images of a pool may have mirror snapshots here.
 
-from typing import Any, Dict, FrozenSet, List, NamedTuple, Set, Tuple
+Which are primary is read from their headers, as librbd opens each image for it: with thousands
+that takes longer than what is known may be old.
+"""
+
+from typing import Any, FrozenSet, List, NamedTuple, Set, Tuple
 
 import rbd
 
 from ..cluster.connection import Connection
+from ..cluster.omap import read_omap, read_values
+from ..wire.constants import Feature, ImageMode, MirrorImageState
+from ..wire.encoding import Decoder
+from ..wire.header import MIRRORING, header_oid
+from ..wire.mirror import IMAGE_PREFIX, MirrorPool
 from .levels import ImageKey
 
 
@@ -61,16 +70,21 @@ def _read_pool(cluster: Any, pool_id: int, name: str, known: Set[ImageKey]) -> P
 def _read_namespace(ioctx: Any, pool_id: int, pool: str, namespace: str) -> List[Image]:
     if rbd.RBD().mirror_mode_get(ioctx) == rbd.RBD_MIRROR_MODE_DISABLED:
         return []
-    infos: Dict[str, Dict[str, Any]] = dict(
-        rbd.RBD().mirror_image_info_list(ioctx, rbd.RBD_MIRROR_IMAGE_MODE_SNAPSHOT))
-    if not infos:
+    mirrored = {image_id for image_id, image in MirrorPool.from_omap(
+        read_omap(ioctx, MIRRORING, IMAGE_PREFIX)).images.items()
+        if image.mode == ImageMode.SNAPSHOT and image.state == MirrorImageState.ENABLED}
+    if not mirrored:
         return []
+    named = [(entry["id"], entry["name"]) for entry in rbd.RBD().list2(ioctx)
+             if entry["id"] in mirrored]
+    features = read_values(ioctx, [header_oid(image_id) for image_id, _ in named], "features")
     prefix = f"{pool}/{namespace}/" if namespace else f"{pool}/"
-    return [Image(ImageKey(pool_id, namespace, entry["id"]), prefix + entry["name"],
-                  bool(infos[entry["id"]]["primary"]))
-            for entry in rbd.RBD().list2(ioctx)
-            if entry["id"] in infos
-            and infos[entry["id"]]["state"] == rbd.RBD_MIRROR_IMAGE_ENABLED]
+    return [Image(ImageKey(pool_id, namespace, image_id), prefix + name, _is_primary(value))
+            for (image_id, name), value in zip(named, features) if value is not None]
+
+
+def _is_primary(features: bytes) -> bool:
+    return not Decoder(features).u64() & Feature.NON_PRIMARY
 
 
 def _ids(ioctx: Any, pool_id: int, namespace: str) -> Set[ImageKey]:

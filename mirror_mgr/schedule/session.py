@@ -52,6 +52,8 @@ LEFT_SECONDS = 100.0      # that rbd_support has for a due time that is its as w
 FRESH_SECONDS = 3.0       # that a command waits to hear what others changed a moment ago
 STOP_SECONDS = 5.0        # for snapshots under way to be made when the session ends
 
+_Found = Tuple[Dict[int, PoolView], Dict[Optional[int], Part]]
+
 T = TypeVar("T")
 
 
@@ -68,7 +70,9 @@ class Session:
         self._parts: Dict[Optional[int], Part] = {}
         self._pools: Dict[int, PoolView] = {}
         self._reading: Dict[Optional[int], "asyncio.Task[None]"] = {}
+        self._asked: Dict[Optional[int], float] = {}  # since when what is not read yet is asked for
         self._read_lock = asyncio.Lock()
+        self._arranged: Optional[_Found] = None
         self._reads_begun = 0
         self._reads_ended = 0
         self._has_read = asyncio.Event()
@@ -177,6 +181,13 @@ class Session:
                 f"{len(self._waiting)} images wait for their mirror snapshots, the first for "
                 f"{waits:.0f} s; make their schedules rarer or spread them, or raise the module "
                 "option snapshots_in_flight")))
+        for pool, since in self._asked.items():
+            silent = self._clock.monotonic() - since
+            if silent > LATE_SECONDS:
+                place = self._state.place(pool)
+                items.append(HealthItem(SCHEDULER_LATE, place, (
+                    f"{place}: can't be read for {silent:.0f} s: schedules and images that were "
+                    "known before go on, new ones wait; see the log of the manager")))
         for key, due in self._given_up.items():
             image = self._state.images.get(key)
             if image is not None:
@@ -325,9 +336,12 @@ class Session:
         self._begin(None, self._read_global)
         for pool_id, name in pools.items():
             self._begin(pool_id, partial(self._read_pool, pool_id, name))
+        for pool in [pool for pool in self._asked if pool not in self._reading]:
+            del self._asked[pool]  # it was removed
         await asyncio.wait(self._reading.values(), timeout=READ_SECONDS)
         for pool in [pool for pool, task in self._reading.items() if task.done()]:
-            self._judge(pool, self._reading.pop(pool))
+            if self._judge(pool, self._reading.pop(pool)):
+                del self._asked[pool]
         if self._reading:
             self._host.log.warning(
                 "snapshot schedules: no answer within %d s for %s", READ_SECONDS,
@@ -346,8 +360,10 @@ class Session:
         """Begin to read a pool, or with None what holds for all, unless that is under way."""
         if pool not in self._reading:
             self._reading[pool] = asyncio.ensure_future(read())
+            self._asked.setdefault(pool, self._clock.monotonic())
 
-    def _judge(self, pool: Optional[int], task: "asyncio.Task[None]") -> None:
+    def _judge(self, pool: Optional[int], task: "asyncio.Task[None]") -> bool:
+        """Return whether it was read."""
         try:
             task.result()
         except (Fenced, asyncio.CancelledError):
@@ -356,9 +372,20 @@ class Session:
             pass  # it was removed meanwhile
         except MirrorError as error:
             self._host.log.warning("snapshot schedules: %s: %s", self._state.place(pool), error)
+            return False
         except Exception:
             self._host.log.exception("snapshot schedules: %s can't be read; please report this",
                                      self._state.place(pool))
+            return False
+        return True
+
+    def _require_read(self, level: Level) -> None:
+        """Raise NotReady unless all that is stored at a level and below was read just now."""
+        silent = [pool for pool in self._asked if pool is None or level.covers(Level(pool))
+                  or level.pool_id == pool]
+        if silent:
+            raise NotReady(f"{', '.join(map(self._state.place, silent))}: can't be read for now; "
+                           "nothing was changed; see: ceph health detail, and try again")
 
     async def _read_global(self) -> None:
         self._parts[None] = await self._unchanged(self._store.read_global)
@@ -385,12 +412,14 @@ class Session:
                 return part
 
     def _arrange(self) -> None:
-        """Not before all that may apply to an image is known."""
-        if None not in self._parts:
+        """Not before all that may apply to an image is known; thousands of images take a while."""
+        found = dict(self._pools), dict(self._parts)
+        if None not in self._parts or found == self._arranged:
             return
         self._state.set_pools(self._pools)
         self._state.set_parts(self._parts)
         self._state.arrange(self._clock.time())
+        self._arranged = found
         self._awake.set()
 
     async def _keep_saving(self) -> None:
@@ -514,6 +543,7 @@ class Session:
 
     async def _adopt(self, level: Level, dry_run: bool) -> Adopted:
         await self._read_all()
+        self._require_read(level)
         now = int(self._clock.time())
         theirs = self._state.adoptable()
         names = {found: self._state.image_name(found) or "" for found in theirs}

@@ -162,10 +162,14 @@ class State:
 
         `offset` is how many seconds the manager's local time is ahead of UTC.
         """
-        levels = levels_of(due.image)
-        known = {level: adopted.rules for level, adopted in self._adopted.items()
-                 if now - adopted.at < ADOPTED_SECONDS}
-        rules = rbd_support.covering({**known, **self.theirs}, levels) or ()
+        known = {}
+        for level in levels_of(due.image):
+            adopted = self._adopted.get(level)
+            if level in self.theirs:
+                known[level] = self.theirs[level]
+            elif adopted is not None and now - adopted.at < ADOPTED_SECONDS:
+                known[level] = adopted.rules
+        rules = rbd_support.covering(known, levels_of(due.image)) or ()
         return rbd_support.is_due(rules, due.time, offset) or self._is_left(due, offset)
 
     def _is_left(self, due: Due, offset: int) -> bool:
@@ -232,29 +236,30 @@ class State:
 
     def listing(self, within: Level, recursive: bool) -> Tuple[LevelView, ...]:
         """Return the schedules at a level, and with `recursive` those that apply to it or below."""
-        shown = [self._level_view(level, owner) for owner in (OURS, THEIRS)
-                 for level in self._levels(owner)
+        shown = [self._level_view(level, entry, owner)
+                 for owner, entries in self._owners() for level, entry in entries.items()
                  if level == within or (recursive and within.covers(level))]
         if recursive:
             shown += [view for view in self._inherited(within) if view not in shown]
         return tuple(sorted(shown, key=lambda view: (
             view.pool or "", view.namespace or "", view.image or "", view.owner)))
 
-    def _levels(self, owner: str) -> List[Level]:
-        return list(self.book.entries if owner == OURS else self.adoptable())
+    def _owners(self) -> List[Tuple[str, Dict[Level, Entry]]]:
+        theirs = {level: Entry(rules) for level, rules in self.adoptable().items()}
+        return [(OURS, self.book.entries), (THEIRS, theirs)]
 
     def _inherited(self, within: Level) -> List[LevelView]:
         """The schedules that apply to a level that has none."""
         found = []
-        for owner in (OURS, THEIRS):
-            above = [level for level in self._levels(owner) if level.covers(within)
-                     and (owner == THEIRS or self.book.get(level).rules)]
+        for owner, entries in self._owners():
+            above = [level for level, entry in entries.items() if level.covers(within)
+                     and (owner == THEIRS or entry.rules)]
             if above:
-                found.append(self._level_view(max(above, key=_depth), owner))
+                level = max(above, key=_depth)
+                found.append(self._level_view(level, entries[level], owner))
         return found
 
-    def _level_view(self, level: Level, owner: str) -> LevelView:
-        entry = self.book.get(level) if owner == OURS else Entry(self.adoptable()[level])
+    def _level_view(self, level: Level, entry: Entry, owner: str) -> LevelView:
         return LevelView(self._pool_name(level), level.namespace, self.image_name(level), owner,
                          entry.rules, entry.paused)
 

@@ -9,7 +9,7 @@ from typing import Dict, Mapping, Tuple
 from .constants import ImageMode, MirrorImageState, MirrorMode, PeerDirection, StatusState
 from .encoding import Decoder, Encoder
 
-_IMAGE = "image_"
+IMAGE_PREFIX = "image_"
 _PEER = "mirror_peer_"
 
 
@@ -130,7 +130,8 @@ class MirrorPool:
 
     @classmethod
     def from_omap(cls, omap: Mapping[str, bytes]) -> "MirrorPool":
-        """Given every key of the object's omap (none when it does not exist), return the pool.
+        """Given every key of the object's omap (none when it does not exist), return the pool;
+        given some of its keys, what they say of it.
 
         Raise MalformedData when a value does not decode.
         """
@@ -143,5 +144,5 @@ class MirrorPool:
             mirror_uuid=omap.get("mirror_uuid", b"").decode("utf-8", "replace"),
             peers=tuple(MirrorPeer.decode(Decoder(omap[key])) for key in sorted(omap)
                         if key.startswith(_PEER)),
-            images={key[len(_IMAGE):]: MirrorImage.decode(Decoder(omap[key]))
-                    for key in sorted(omap) if key.startswith(_IMAGE)})
+            images={key[len(IMAGE_PREFIX):]: MirrorImage.decode(Decoder(omap[key]))
+                    for key in sorted(omap) if key.startswith(IMAGE_PREFIX)})

@@ -7,7 +7,7 @@ from typing import Any, Awaitable, Callable, Dict, Iterable, List, Optional, Set
 
 import pytest
 
-from mirror_mgr.errors import ClusterError, Fenced, NotFound, OutOfSpace
+from mirror_mgr.errors import ClusterError, Fenced, NotFound, NotReady, OutOfSpace
 from mirror_mgr.schedule import session as module
 from mirror_mgr.schedule.creation import Made, Order
 from mirror_mgr.schedule.discovery import Image, PoolView
@@ -16,7 +16,7 @@ from mirror_mgr.schedule.levels import EVERYWHERE, ImageKey, Level
 from mirror_mgr.schedule.records import Record
 from mirror_mgr.schedule.rules import MINUTE, Rule
 from mirror_mgr.schedule.session import Session
-from mirror_mgr.schedule.state import State
+from mirror_mgr.schedule.state import SCHEDULER_LATE, State
 from mirror_mgr.schedule.store import Part
 from tests.virtual_time import run
 
@@ -25,6 +25,12 @@ A, B, C = (ImageKey(1, "", name) for name in "abc")
 MINUTELY = Rule(MINUTE)
 
 Creation = Callable[[Order], Awaitable[Optional[int]]]
+
+
+def _set() -> asyncio.Event:
+    event = asyncio.Event()
+    event.set()
+    return event
 
 
 class World:
@@ -45,6 +51,7 @@ class World:
         self.in_flight = self.most_in_flight = 0
         self.state = State()
         self.offset = 0.0
+        self.answers: Dict[int, asyncio.Event] = {}
 
     # The clock and the host
 
@@ -70,6 +77,7 @@ class World:
 
     async def read_view(self, connection: Any, pool_id: int, name: str,
                         known: Set[ImageKey]) -> PoolView:
+        await self.answers.setdefault(pool_id, _set()).wait()
         images = tuple(image for image in self.images.values() if image.key.pool_id == pool_id)
         return PoolView(name, True, images, frozenset())
 
@@ -334,6 +342,29 @@ def test_a_pool_that_takes_no_records_holds_up_no_other() -> None:
         world.unwritable.clear()
         await asyncio.sleep(30)
         assert world.stored[A].done == 1
+
+    run(scenario())
+
+
+def test_a_pool_that_does_not_answer_is_told_and_not_taken_for_empty() -> None:
+    async def scenario() -> None:
+        other = ImageKey(2, "", "x")
+        world = World(A, other)
+        session = await world.live(T + 1)
+        assert session is not None
+        world.answers[2].clear()
+        await asyncio.sleep(3 * MINUTE)
+        assert world.due_times(A) == world.due_times(other) == minutes(1, 2, 3)
+        [item] = [item for item in session.health or () if item.code == SCHEDULER_LATE]
+        assert "can't be read" in item.text
+        for level in (EVERYWHERE, Level(2), Level(2, "ns")):
+            with pytest.raises(NotReady, match="nothing was changed"):
+                await session.adopt(level, dry_run=False)
+        assert (await session.adopt(Level(1), dry_run=True)).adoptions == ()
+        world.answers[2].set()
+        await asyncio.sleep(MINUTE)
+        assert (await session.adopt(EVERYWHERE, dry_run=True)).adoptions == ()
+        assert not [item for item in session.health or () if item.code == SCHEDULER_LATE]
 
     run(scenario())
 
