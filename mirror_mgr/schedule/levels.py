@@ -5,7 +5,6 @@ The keys are those of ``rbd_support``'s object ``rbd_mirror_snapshot_schedule`` 
 """
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Dict, Mapping, NamedTuple, Optional, Tuple, TypeVar
 
@@ -24,8 +23,7 @@ class ImageKey(NamedTuple):
     image_id: str
 
 
-@dataclass(frozen=True)
-class Level:
+class Level(NamedTuple):
     """What a schedule is for.
 
     :ivar pool_id: None stands for all pools

@@ -4,7 +4,7 @@ A record is JSON, in the omap of `OBJECT` of the image's pool under the key of i
 """
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, Dict, Iterable, NamedTuple, Optional
 
 from ..errors import MalformedData
@@ -63,14 +63,14 @@ class Record:
         return replace(self, skipped=self.skipped + count)
 
     def encode(self) -> bytes:
-        return json.dumps(asdict(self), separators=(",", ":")).encode()
+        return json.dumps(vars(self), separators=(",", ":")).encode()
 
 
 def decode_record(value: bytes) -> Record:
     """Raise MalformedData where that is no record."""
     try:
         found: Dict[str, Any] = json.loads(value)
-        default = asdict(Record())
+        default = vars(Record())
         record = Record(**{name: type(default[name])(value)
                            for name, value in found.items() if name in default})
         for number in (record.due, record.last_run, record.late, record.took):
