@@ -53,13 +53,17 @@ def is_demoted(side: Side) -> bool:
     return bool(side.marks) and side.marks[-1].state in _DEMOTED
 
 
-def is_behind(newest: SnapState, complete: bool) -> bool:
+def is_behind(header: ImageHeader) -> bool:
     """Whether the newest mirror snapshot is a copy that is not whole, or not of a demotion.
 
     As soon as the copying of a demotion begins, librbd would promote: it goes back to the snapshot
     before, and the last writes are left out.
     """
-    return not complete or newest == SnapState.NON_PRIMARY
+    if not header.mirror_snapshots:
+        return False
+    newest = header.mirror_snapshots[-1].namespace
+    assert isinstance(newest, MirrorNamespace)
+    return not newest.complete or newest.state == SnapState.NON_PRIMARY
 
 
 def why_not_unseen(here: Side) -> str:

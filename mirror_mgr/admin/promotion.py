@@ -1,15 +1,14 @@
 """Makes images primary here, unless that would lose or fork data."""
 
 import errno
-from datetime import timezone
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Callable, Dict, List, Optional, Tuple
 
 import rados
 import rbd
 
-from ..errors import Busy, DeadlineExceeded, InvalidArgument, MirrorError
-from ..wire.constants import SnapState
-from . import forks
+from ..errors import Busy, DeadlineExceeded, InvalidArgument, MalformedData, MirrorError
+from ..wire.header import ImageHeader
+from . import forks, headers
 from .access import explaining, open_image, open_pool
 from .images import each, mirrored_images, require_mirrored, together
 from .modes import require_enabled
@@ -62,16 +61,24 @@ def _promote(ioctx: "rados.Ioctx", pool: PoolSpec, images: Dict[ImageSpec, str],
 
     def promote_unforked(spec: ImageSpec) -> None:
         with open_image(ioctx, spec) as image:
-            with explaining(f"image '{spec}'"):
-                snapshots = _mirror_snapshots(image)
-                here = forks.Side(mirror_uuid, _marks(image, snapshots))
-            if snapshots and forks.is_behind(*_state(snapshots[-1])):
+            header = _header(ioctx, image, spec)
+            if forks.is_behind(header):
                 raise Busy(f"image '{spec}': can't be promoted: {_not_come_over(spec)}")
+            here = forks.Side(mirror_uuid, forks.marks(header))
             if forks.is_demoted(here):
                 _refuse_fork(spec, images[spec], here, sight)
             _promote_opened(image, spec, force=False)
 
     return each(list(images), promote_unforked)
+
+
+def _header(ioctx: "rados.Ioctx", image: "rbd.Image", spec: ImageSpec) -> ImageHeader:
+    """As it is now: while a worker removes older snapshots librbd lists some and finds them not."""
+    with explaining(f"image '{spec}'"):
+        header = headers.read(ioctx, [image.id()]).get(image.id())
+    if header is None:
+        raise MalformedData(f"image '{spec}': its header can't be read")
+    return header
 
 
 def _look(ioctx: "rados.Ioctx", pool: PoolSpec, images: Dict[ImageSpec, str],
@@ -100,36 +107,10 @@ def _refuse_fork(spec: ImageSpec, global_id: str, here: forks.Side,
                    f"ceph rbd-mirror image promote {spec} --force")
 
 
-def _mirror_snapshots(image: "rbd.Image") -> List[Dict[str, Any]]:
-    """Those of an open image, oldest first."""
-    return sorted((one for one in image.list_snaps() if one.get("mirror") is not None),
-                  key=lambda one: int(one["id"]))
-
-
-def _state(snapshot: Dict[str, Any]) -> Tuple[SnapState, bool]:
-    """What a mirror snapshot is, and whether it is complete."""
-    facts = snapshot["mirror"]
-    return SnapState(facts["state"]), bool(facts["complete"])
-
-
 def _not_come_over(spec: ImageSpec) -> str:
     return ("it is primary at another site, or its demotion there has not come over yet; demote it "
             "there and wait for the last sync, or, if that site is lost, run: "
             f"ceph rbd-mirror image promote {spec} --force")
-
-
-def _marks(image: "rbd.Image", snapshots: List[Dict[str, Any]]) -> Tuple[forks.Mark, ...]:
-    """The complete ones of the mirror snapshots of an open image."""
-    found = []
-    for snapshot in snapshots:
-        state, complete = _state(snapshot)
-        if complete:
-            facts = snapshot["mirror"]
-            made = image.get_snap_timestamp(snapshot["id"]).replace(tzinfo=timezone.utc)
-            found.append(forks.Mark(
-                snapshot["id"], state, facts["primary_mirror_uuid"],
-                facts["primary_snap_id"], made.timestamp()))
-    return tuple(found)
 
 
 def promote_one(ioctx: "rados.Ioctx", spec: ImageSpec, force: bool) -> None:

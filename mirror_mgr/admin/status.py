@@ -10,8 +10,9 @@ import rbd
 
 from .. import states
 from ..model import Daemon, Health, ImageStatus, MirrorSnapshot, PoolStatus, SiteStatus, Standing
-from ..wire.constants import MirrorImageState
+from ..wire.constants import MirrorImageState, SnapState
 from ..wire.header import ImageHeader
+from ..wire.snapshot import MirrorNamespace
 from ..worker.protocol import ImageReport
 from . import divergence, headers, sites, standing
 from .access import explaining, open_image, open_pool
@@ -26,7 +27,6 @@ from .specs import ImageSpec, PoolSpec
 from .words import IMAGE_MODES, STATUS_STATES, word
 
 _HEALTHY = ("replaying", "stopped")
-_PRIMARY_STATES = (rbd.RBD_SNAP_MIRROR_STATE_PRIMARY, rbd.RBD_SNAP_MIRROR_STATE_PRIMARY_DEMOTED)
 
 
 @dataclass(frozen=True)
@@ -102,8 +102,8 @@ def image_status(cluster: "rados.Rados", witnesses: Witnesses, spec: ImageSpec) 
         header = headers.read(ioctx, [status["id"]]).get(status["id"])
         found = _told(_Facts(status, mode, primary, header), _peer_names(ioctx),
                       daemons.by_instance(instance_id), _hearsay(ioctx, witnesses, spec.pool_spec))
-        if primary and mode == "snapshot":
-            found = replace(found, snapshots=_snapshots(image))
+        if primary and mode == "snapshot" and header is not None:
+            found = replace(found, snapshots=_snapshots(header))
         if found.standing.state == states.SPLIT_BRAIN and header is not None:
             return _explained(cluster, ioctx, spec, found, header, witnesses.look)
         return found
@@ -237,10 +237,10 @@ def _utc(time: datetime) -> Optional[datetime]:
     return aware if aware.timestamp() else None
 
 
-def _snapshots(image: "rbd.Image") -> Tuple[MirrorSnapshot, ...]:
-    return tuple(MirrorSnapshot(
-        id=snap["id"], name=snap["name"],
-        demoted=snap["mirror"]["state"] == rbd.RBD_SNAP_MIRROR_STATE_PRIMARY_DEMOTED,
-        peer_uuids=tuple(snap["mirror"]["mirror_peer_uuids"]),
-    ) for snap in image.list_snaps()
-        if "mirror" in snap and snap["mirror"]["state"] in _PRIMARY_STATES)
+def _snapshots(header: ImageHeader) -> Tuple[MirrorSnapshot, ...]:
+    return tuple(
+        MirrorSnapshot(snapshot.id, snapshot.name,
+                       demoted=snapshot.namespace.state == SnapState.PRIMARY_DEMOTED,
+                       peer_uuids=tuple(sorted(snapshot.namespace.peer_uuids)))
+        for snapshot in header.snapshots
+        if isinstance(snapshot.namespace, MirrorNamespace) and snapshot.namespace.is_primary)

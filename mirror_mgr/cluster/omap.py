@@ -57,37 +57,40 @@ def read_omap(ioctx: "rados.Ioctx", oid: str, prefix: str = "") -> Dict[str, byt
         after = last_key(page)
 
 
-def read_values(ioctx: "rados.Ioctx", oids: Sequence[str], key: str) -> List[Optional[bytes]]:
-    """Return one omap entry of each of the objects, None where there is none, blocking.
+def read_omaps(ioctx: "rados.Ioctx", oids: Sequence[str],
+               key: Optional[str] = None) -> List[Optional[Dict[str, bytes]]]:
+    """Return the omap entries of each object, or but that with `key`; None without the object.
 
-    Many are asked for at a time.  Raise OSError for what goes wrong.
+    Blocking; many are asked for at a time.  Raise rados.Error for what goes wrong.
     """
-    found: List[Optional[bytes]] = []
+    found: List[Optional[Dict[str, bytes]]] = []
     for first in range(0, len(oids), AT_ONCE):
         found += _read_some(ioctx, oids[first:first + AT_ONCE], key)
     return found
 
 
-def _read_some(ioctx: "rados.Ioctx", oids: Sequence[str], key: str) -> List[Optional[bytes]]:
-    begun: List[Tuple[Any, Iterable[Tuple[str, bytes]]]] = []
+def _read_some(ioctx: "rados.Ioctx", oids: Sequence[str],
+               key: Optional[str]) -> List[Optional[Dict[str, bytes]]]:
+    begun = []
     with ExitStack() as stack:
         for oid in oids:
             op = stack.enter_context(rados.ReadOpCtx())
-            entries, _ = ioctx.get_omap_vals_by_keys(op, (key,))
+            entries, _ = (ioctx.get_omap_vals(op, "", "", PAGE) if key is None
+                          else ioctx.get_omap_vals_by_keys(op, (key,)))
             completion = ioctx.operate_aio_read_op(op, oid)
             # Before the operation is released, also where a later one could not be begun.
             stack.callback(completion.wait_for_complete)
-            begun.append((completion, entries))
-        return [_value(completion, entries, oid, key)
-                for oid, (completion, entries) in zip(oids, begun)]
+            begun.append((oid, completion, entries))
+        return [_result(ioctx, *one) for one in begun]
 
 
-def _value(completion: Any, entries: Iterable[Tuple[str, bytes]], oid: str,
-           key: str) -> Optional[bytes]:
+def _result(ioctx: "rados.Ioctx", oid: str, completion: Any,
+            entries: Iterable[Tuple[str, bytes]]) -> Optional[Dict[str, bytes]]:
     completion.wait_for_complete()
     code = completion.get_return_value()
     if code == -errno.ENOENT:
         return None
     if code < 0:
-        raise OSError(-code, f"omap read of {oid}")
-    return dict(entries).get(key)
+        raise rados.OSError(f"omap read of {oid}", errno=-code)
+    page = collect(entries)
+    return page if len(page) < PAGE else read_omap(ioctx, oid)

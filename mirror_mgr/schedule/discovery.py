@@ -4,12 +4,12 @@ Which are primary is read from their headers, as librbd opens each image for it:
 that takes longer than what is known may be old.
 """
 
-from typing import Any, FrozenSet, List, NamedTuple, Set, Tuple
+from typing import Any, Dict, FrozenSet, List, NamedTuple, Set, Tuple
 
 import rbd
 
 from ..cluster.connection import Connection
-from ..cluster.omap import read_omap, read_values
+from ..cluster.omap import read_omap, read_omaps
 from ..wire.constants import Feature, ImageMode, MirrorImageState
 from ..wire.encoding import Decoder
 from ..wire.header import MIRRORING, header_oid
@@ -77,14 +77,14 @@ def _read_namespace(ioctx: Any, pool_id: int, pool: str, namespace: str) -> List
         return []
     named = [(entry["id"], entry["name"]) for entry in rbd.RBD().list2(ioctx)
              if entry["id"] in mirrored]
-    features = read_values(ioctx, [header_oid(image_id) for image_id, _ in named], "features")
+    headers = read_omaps(ioctx, [header_oid(image_id) for image_id, _ in named], "features")
     prefix = f"{pool}/{namespace}/" if namespace else f"{pool}/"
-    return [Image(ImageKey(pool_id, namespace, image_id), prefix + name, _is_primary(value))
-            for (image_id, name), value in zip(named, features) if value is not None]
+    return [Image(ImageKey(pool_id, namespace, image_id), prefix + name, _is_primary(header))
+            for (image_id, name), header in zip(named, headers) if header]
 
 
-def _is_primary(features: bytes) -> bool:
-    return not Decoder(features).u64() & Feature.NON_PRIMARY
+def _is_primary(header: Dict[str, bytes]) -> bool:
+    return not Decoder(header["features"]).u64() & Feature.NON_PRIMARY
 
 
 def _ids(ioctx: Any, pool_id: int, namespace: str) -> Set[ImageKey]:

@@ -1,12 +1,15 @@
 """Two Ceph sites that are only dictionaries, behind the calls of python-rados and python-rbd."""
 
 import errno
-from datetime import datetime
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, Iterable, List, Optional, Tuple
 
 import pytest
 import rados
 import rbd
+
+from mirror_mgr.admin import headers
+from mirror_mgr.wire.header import ImageHeader
+from tests.replay.headers import replica
 
 DISABLED, IMAGE, POOL = 0, 1, 2
 
@@ -39,8 +42,7 @@ class FakeImage:
         self.broken = broken
         self.snapshots = 0
         self.flagged = False  # for resync
-        self.list_snaps: List[Dict[str, Any]] = []
-        self.snap_time: Optional[datetime] = None
+        self.header = replica()
         self.promotable = False
 
 
@@ -235,12 +237,6 @@ class OpenImage:
             raise failure(rbd.Error, errno.EBUSY)
         self.fake.primary = True
 
-    def list_snaps(self) -> List[Dict[str, Any]]:
-        return self.fake.list_snaps
-
-    def get_snap_timestamp(self, snap_id: int) -> Optional[datetime]:
-        return self.fake.snap_time
-
     def mirror_image_resync(self) -> None:
         self.fake.flagged = True
 
@@ -252,3 +248,9 @@ def install(patch: pytest.MonkeyPatch) -> None:
     """Put the fakes in the place of python-rbd."""
     patch.setattr(rbd, "RBD", FakeRBD)
     patch.setattr(rbd, "Image", OpenImage)
+    patch.setattr(headers, "read", _read_headers)
+
+
+def _read_headers(ioctx: FakeIoctx, image_ids: Iterable[str]) -> Dict[str, ImageHeader]:
+    return {f"id-{name}": image.header for (namespace, name), image in ioctx.pool.images.items()
+            if namespace == ioctx.namespace and f"id-{name}" in image_ids}

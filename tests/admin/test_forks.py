@@ -2,6 +2,8 @@ import pytest
 
 from mirror_mgr.admin.forks import Mark, Side, is_behind, is_demoted, why_not, why_not_unseen
 from mirror_mgr.wire.constants import SnapState
+from mirror_mgr.wire.snapshot import Snapshot
+from tests.replay import headers
 
 
 def primary(id: int, seconds: float = 0.0) -> Mark:
@@ -61,16 +63,16 @@ def test_what_librbd_refuses_itself() -> None:
     assert not is_demoted(here(copy(4, "THERE", 9)))
 
 
-@pytest.mark.parametrize("newest, complete, behind", [
-    (SnapState.NON_PRIMARY, True, True),
-    (SnapState.NON_PRIMARY, False, True),
-    (SnapState.NON_PRIMARY_DEMOTED, False, True),
-    (SnapState.NON_PRIMARY_DEMOTED, True, False),
-    (SnapState.PRIMARY_DEMOTED, True, False),
+@pytest.mark.parametrize("newest, behind", [
+    (headers.copied(9, of=3), True),
+    (headers.copying(9, of=3), True),
+    (headers.copying(9, of=3, demoted=True), True),
+    (headers.copied(9, of=3, demoted=True), False),
+    (headers.demoted(9), False),
 ])
-def test_a_demotion_has_to_come_over_whole(newest: SnapState, complete: bool,
-                                           behind: bool) -> None:
-    assert is_behind(newest, complete) == behind
+def test_a_demotion_has_to_come_over_whole(newest: Snapshot, behind: bool) -> None:
+    assert is_behind(headers.replica(headers.demoted(4), newest)) == behind
+    assert not is_behind(headers.replica(headers.user(4)))
 
 
 def test_a_site_that_does_not_answer() -> None:

@@ -1,4 +1,3 @@
-from datetime import datetime, timezone
 from typing import Any, Dict
 
 import pytest
@@ -9,11 +8,11 @@ from mirror_mgr.admin.peer_probe import LookAtImages, SeenImage, Sight
 from mirror_mgr.admin.specs import ImageSpec, parse_image, parse_pool
 from mirror_mgr.errors import Busy, DeadlineExceeded, InvalidArgument, MirrorError
 from mirror_mgr.wire.constants import SnapState
+from tests.replay import headers
 
 from .fakes import FakeImage, FakeSite
 
 X = parse_image("p/x")
-DEMOTED = Mark(4, SnapState.PRIMARY_DEMOTED, seconds=100.0)
 
 
 def seeing(*marks: Mark) -> LookAtImages:
@@ -58,11 +57,8 @@ def test_not_mirrored(site: FakeSite, copied: FakeImage) -> None:
 
 
 def demote(copied: FakeImage) -> None:
-    """As it was demoted here, at the time and with the id of DEMOTED."""
-    copied.list_snaps = [{"id": DEMOTED.id, "mirror": {
-        "state": DEMOTED.state, "complete": True, "primary_mirror_uuid": "",
-        "primary_snap_id": 0}}]
-    copied.snap_time = datetime.fromtimestamp(DEMOTED.seconds, timezone.utc).replace(tzinfo=None)
+    """As it was demoted here, in second 4."""
+    copied.header = headers.replica(headers.demoted(4))
 
 
 @pytest.mark.parametrize("look, says", [
@@ -110,16 +106,12 @@ def raise_all(failures: Dict[ImageSpec, MirrorError]) -> None:
         raise error
 
 
-@pytest.mark.parametrize("state, complete", [
-    (SnapState.NON_PRIMARY_DEMOTED, False), (SnapState.NON_PRIMARY, False),
-    (SnapState.NON_PRIMARY, True)])
+@pytest.mark.parametrize("demoted, complete", [(True, False), (False, False), (False, True)])
 def test_what_has_not_come_over_whole_is_waited_for(site: FakeSite, copied: FakeImage,
-                                                    state: SnapState, complete: bool) -> None:
+                                                    demoted: bool, complete: bool) -> None:
     """librbd would promote as soon as the copying of the demotion has begun."""
-    demote(copied)
-    copied.list_snaps = [*copied.list_snaps, {"id": 9, "mirror": {
-        "state": state, "complete": complete, "primary_mirror_uuid": "THERE",
-        "primary_snap_id": 12}}]
+    copied.header = headers.replica(headers.demoted(4), headers.copied(
+        9, of=12, demoted=demoted, complete=complete))
     with pytest.raises(Busy, match="has not come over yet.*image promote p/x --force"):
         promotion.promote(site, X, False, forced({}), seeing())
     assert not copied.primary
