@@ -19,7 +19,7 @@ T = TypeVar("T")
 # Threads only wait here (monitor commits, librbd): many are cheap, and monitors batch what arrives
 # together.  What a user waits for does not queue behind what is removed in the background.
 _THREADS = 80
-_BACKGROUND_THREADS = 40
+_BACKGROUND_THREADS = 80
 
 _TYPED_ADDRESS = re.compile(r"\[?v[12]:([^,]+/\d+)")
 
