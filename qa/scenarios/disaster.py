@@ -5,6 +5,8 @@ import time
 from qa.scenarios.stage import Stage
 from qa.waiting import wait_for
 
+UNREACHABLE = "MIRROR_MGR_PEER_UNREACHABLE"
+
 
 def play(stage: Stage, images: int = 3) -> None:
     """Lose site-a with writes that no snapshot has, go on at site-b, and get back."""
@@ -29,6 +31,9 @@ def play(stage: Stage, images: int = 3) -> None:
             assert stage.digest(stage.site_b, name) == kept[name], name
             stage.write(stage.site_b, name)
         stage.say("each was exactly its last complete mirror snapshot, and takes writes")
+        wait_for(lambda: UNREACHABLE in stage.site_b.ceph("health", "detail"),
+                 lambda: stage.site_b.ceph("health", "detail"))
+        stage.say("the health of the site that is left names the pool whose peer is gone")
     finally:
         stage.site_a.restore()
     before = {name: stage.digest(stage.site_a, name) for name in names}
