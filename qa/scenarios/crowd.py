@@ -3,21 +3,31 @@
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import rbd
+
+from qa.many import SIZE, fill
 from qa.scenarios.stage import Stage
 from qa.waiting import wait_for
+
+SCHEDULE = ("snapshot", "schedule")
 
 
 def play(stage: Stage, images: int = 300, rounds: int = 2) -> None:
     """Mirror them all, change them all, fail over the pool as a whole."""
-    names = [f"small{number}" for number in range(images)]
-    with ThreadPoolExecutor(10) as pool:
-        list(pool.map(lambda name: stage.create(stage.site_a, name, 4), names))
+    cluster = stage.site_a.rados()
+    with cluster.open_ioctx(stage.pool) as ioctx:
+        fill(ioctx, images)
+        names = rbd.RBD().list(ioctx)
         _wait_copied(stage, images)
+        stage.command(stage.site_a, *SCHEDULE, "add", "1d", "--pool", stage.pool)
         for _ in range(rounds):
-            list(pool.map(lambda name: _change(stage, name), names))
-        start = time.monotonic()
-        for name in names:
-            stage.wait_equal(stage.site_a, stage.site_b, name)
+            with ThreadPoolExecutor(10) as threads:
+                list(threads.map(lambda name: _change(stage, ioctx, name), names))
+            stage.command(stage.site_a, *SCHEDULE, "run", "--pool", stage.pool)
+    cluster.shutdown()
+    start = time.monotonic()
+    for name in names:
+        stage.wait_equal(stage.site_a, stage.site_b, name)
     stage.say(f"{images} images are equal {time.monotonic() - start:.1f} s after their last "
               "snapshot, comparing included")
     start = time.monotonic()
@@ -29,9 +39,11 @@ def play(stage: Stage, images: int = 300, rounds: int = 2) -> None:
     stage.say("all are primary there, and equal")
 
 
-def _change(stage: Stage, name: str) -> None:
-    stage.write(stage.site_a, name, 2)
-    stage.snapshot(stage.site_a, name)
+def _change(stage: Stage, ioctx: object, name: str) -> None:
+    with rbd.Image(ioctx, name) as image:
+        for _ in range(2):
+            length = stage.rng.choice((512, 4096, 200000))
+            image.write(stage.rng.randbytes(length), stage.rng.randrange(SIZE - length))
 
 
 def _wait_copied(stage: Stage, images: int) -> None:
