@@ -7,7 +7,7 @@ from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple, Union
 import rados
 
 PAGE = 1024  # osd_max_omap_entries_per_request
-AT_ONCE = 256
+_AT_ONCE = 256
 
 
 def collect(entries: Iterable[Tuple[str, bytes]]) -> Dict[str, bytes]:
@@ -64,8 +64,8 @@ def read_omaps(ioctx: "rados.Ioctx", oids: Sequence[str],
     Blocking; many are asked for at a time.  Raise rados.Error for what goes wrong.
     """
     found: List[Optional[Dict[str, bytes]]] = []
-    for first in range(0, len(oids), AT_ONCE):
-        found += _read_some(ioctx, oids[first:first + AT_ONCE], key)
+    for first in range(0, len(oids), _AT_ONCE):
+        found += _read_some(ioctx, oids[first:first + _AT_ONCE], key)
     return found
 
 

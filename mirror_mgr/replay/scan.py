@@ -14,7 +14,6 @@ from ..wire.header import ImageHeader
 from ..wire.snapshot import MirrorNamespace, Snapshot, TrashNamespace
 
 LOCAL_IS_PRIMARY = "local image is primary"
-REMOTE_IS_DEMOTED = "remote image demoted"
 
 _MADE_BY_US = uuid.UUID("6d697272-6f72-5f6d-a772-5f736e617073")
 
@@ -252,7 +251,7 @@ def _end(remote: ImageHeader, start: int, link: Link,
     if remote.features & Feature.NON_PRIMARY:
         newest = mirror(remote.mirror_snapshots[-1]).state if remote.mirror_snapshots else None
         if newest == SnapState.PRIMARY_DEMOTED:
-            return Stopped(REMOTE_IS_DEMOTED)
+            return Stopped("remote image demoted")
         if newest == SnapState.PRIMARY:
             return Waiting("the remote image is being demoted")
         return Stopped("remote image is not primary")
