@@ -65,8 +65,8 @@ def test_in_pool_mode_images_with_a_journal_are_mirrored(
         site.ceph("rbd-mirror", "pool", "enable", pool, "pool")
     with Workers(site_b, site_a, pool) as workers:
         workers.start()
-        site_a.rbd("create", "--size", "8M", "--image-feature", "exclusive-lock,journaling",
-                   image.spec)
+        site_a.rbd("create", "--size", "8M", "--image-feature",
+                   "layering,exclusive-lock,journaling", image.spec)
         site_a.rbd("create", "--size", "8M", f"{pool}/not-mirrored")
         image.wait_current()
         image.round()
