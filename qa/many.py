@@ -4,8 +4,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import List
 
 import rbd
-from rados import Ioctx, ReadOpCtx
+from rados import Ioctx
 
+from mirror_mgr.cluster.omap import read_omap
 from mirror_mgr.wire.constants import SnapState
 from mirror_mgr.wire.header import ImageHeader, header_oid
 from mirror_mgr.wire.snapshot import MirrorNamespace
@@ -30,10 +31,7 @@ def image_ids(ioctx: Ioctx) -> List[str]:
 
 def snapshot_times(ioctx: Ioctx, image_id: str) -> List[float]:
     """When its primary mirror snapshots were made, in seconds since the epoch."""
-    with ReadOpCtx() as op:
-        entries, _ = ioctx.get_omap_vals(op, "", "", 1000)
-        ioctx.operate_read_op(op, header_oid(image_id))
-        header = ImageHeader.from_omap(dict(entries))
+    header = ImageHeader.from_omap(read_omap(ioctx, header_oid(image_id)))
     return [snapshot.timestamp_ns / 1e9 for snapshot in header.mirror_snapshots
             if isinstance(snapshot.namespace, MirrorNamespace)
             and snapshot.namespace.state == SnapState.PRIMARY]

@@ -47,6 +47,17 @@ def keep_workers_away(lab: Lab) -> None:
 
 
 @contextmanager
+def no_workers(lab: Lab) -> Iterator[None]:
+    """The same, and have them run one each again."""
+    keep_workers_away(lab)
+    try:
+        yield
+    finally:
+        for site in lab.sites.values():
+            set_workers(site, 1)
+
+
+@contextmanager
 def mirrored_pool(directory: Optional[str]) -> Iterator[Mirrored]:
     """A pool with no workers at it; `directory` has the lab to use, None stands for a new one."""
     if directory:

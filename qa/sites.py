@@ -8,9 +8,10 @@ import threading
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Sequence, Union
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Union
 
 from rados import Error as RadosError
 from rados import Rados
@@ -130,8 +131,17 @@ class Site:
         """Start the manager; it answers once `wait_ready` returns."""
         self._start("mgr.x", "ceph-mgr", "-i", "x")
 
-    def start_standby_mgr(self) -> None:
-        """Start a second manager, mgr.y, which waits for the first to fail; wait until it does."""
+    @contextmanager
+    def standby_mgr(self) -> Iterator[None]:
+        """Have a second manager, mgr.y, which waits for the first to fail; in the end mgr.x is the
+        active one again and alone."""
+        self._start_standby_mgr()
+        try:
+            yield
+        finally:
+            self._stop_standby_mgr()
+
+    def _start_standby_mgr(self) -> None:
         caps = ("mon", "allow profile mgr", "osd", "allow *", "mds", "allow *")
         keyring = self.directory / "keyrings" / "mgr.y.keyring"
         keyring.write_text(self.ceph("auth", "get-or-create", "mgr.y", *caps))
@@ -145,8 +155,7 @@ class Site:
         self.ceph("mgr", "fail", before)
         wait_for(lambda: self._active_other_than(before))
 
-    def stop_standby_mgr(self) -> None:
-        """Have mgr.x be the active manager again and end mgr.y."""
+    def _stop_standby_mgr(self) -> None:
         if self.ceph_json("mgr", "dump")["active_name"] != "x":
             self.fail_over_mgr()
         self._stop("mgr.y")

@@ -110,7 +110,8 @@ def _promote(cluster: "rados.Rados", spec: ImageSpec) -> None:
             crashes = may_crash(list(image.list_snaps()))
         if crashes:
             _take_back(cluster, ioctx.get_pool_id(), spec, image_id)
-        promotion.promote_one(ioctx, spec, force=True)
+        with open_image(ioctx, spec) as image:
+            promotion.promote_opened(image, spec, force=True)
 
 
 def _take_back(cluster: "rados.Rados", pool_id: int, spec: ImageSpec, image_id: str) -> None:

@@ -67,7 +67,7 @@ def _promote(ioctx: "rados.Ioctx", pool: PoolSpec, images: Dict[ImageSpec, str],
             here = forks.Side(mirror_uuid, forks.marks(header))
             if forks.is_demoted(here):
                 _refuse_fork(spec, images[spec], here, sight)
-            _promote_opened(image, spec, force=False)
+            promote_opened(image, spec, force=False)
 
     return each(list(images), promote_unforked)
 
@@ -113,13 +113,8 @@ def _not_come_over(spec: ImageSpec) -> str:
             f"ceph rbd-mirror image promote {spec} --force")
 
 
-def promote_one(ioctx: "rados.Ioctx", spec: ImageSpec, force: bool) -> None:
+def promote_opened(image: "rbd.Image", spec: ImageSpec, force: bool) -> None:
     """With `force` this is for a process that may die: librbd 16.2.15 can crash in it."""
-    with open_image(ioctx, spec) as image:
-        _promote_opened(image, spec, force)
-
-
-def _promote_opened(image: "rbd.Image", spec: ImageSpec, force: bool) -> None:
     with explaining(f"image '{spec}': can't be promoted", {
             errno.EBUSY: _not_come_over(spec)}.get):
         image.mirror_image_promote(force)

@@ -381,8 +381,8 @@ class Session:
 
     def _require_read(self, level: Level) -> None:
         """Raise NotReady unless all that is stored at a level and below was read just now."""
-        silent = [pool for pool in self._asked if pool is None or level.covers(Level(pool))
-                  or level.pool_id == pool]
+        silent = [pool for pool in self._asked
+                  if None in (pool, level.pool_id) or pool == level.pool_id]
         if silent:
             raise NotReady(f"{', '.join(map(self._state.place, silent))}: can't be read for now; "
                            "nothing was changed; see: ceph health detail, and try again")

@@ -236,22 +236,24 @@ class State:
 
     def listing(self, within: Level, recursive: bool) -> Tuple[LevelView, ...]:
         """Return the schedules at a level, and with `recursive` those that apply to it or below."""
+        owners = self._owners()
         shown = [self._level_view(level, entry, owner)
-                 for owner, entries in self._owners() for level, entry in entries.items()
+                 for owner, entries in owners.items() for level, entry in entries.items()
                  if level == within or (recursive and within.covers(level))]
         if recursive:
-            shown += [view for view in self._inherited(within) if view not in shown]
+            shown += [view for view in self._inherited(within, owners) if view not in shown]
         return tuple(sorted(shown, key=lambda view: (
             view.pool or "", view.namespace or "", view.image or "", view.owner)))
 
-    def _owners(self) -> List[Tuple[str, Dict[Level, Entry]]]:
+    def _owners(self) -> Dict[str, Dict[Level, Entry]]:
         theirs = {level: Entry(rules) for level, rules in self.adoptable().items()}
-        return [(OURS, self.book.entries), (THEIRS, theirs)]
+        return {OURS: self.book.entries, THEIRS: theirs}
 
-    def _inherited(self, within: Level) -> List[LevelView]:
+    def _inherited(self, within: Level,
+                   owners: Mapping[str, Dict[Level, Entry]]) -> List[LevelView]:
         """The schedules that apply to a level that has none."""
         found = []
-        for owner, entries in self._owners():
+        for owner, entries in owners.items():
             above = [level for level, entry in entries.items() if level.covers(within)
                      and (owner == THEIRS or entry.rules)]
             if above:

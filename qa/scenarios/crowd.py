@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import rbd
 
-from qa.many import SIZE, fill
+from qa.many import fill
 from qa.scenarios.stage import Stage
 from qa.waiting import wait_for
 
@@ -18,13 +18,13 @@ def play(stage: Stage, images: int = 300, rounds: int = 2) -> None:
     with cluster.open_ioctx(stage.pool) as ioctx:
         fill(ioctx, images)
         names = rbd.RBD().list(ioctx)
-        _wait_copied(stage, images)
-        stage.command(stage.site_a, *SCHEDULE, "add", "1d", "--pool", stage.pool)
-        for _ in range(rounds):
-            with ThreadPoolExecutor(10) as threads:
-                list(threads.map(lambda name: _change(stage, ioctx, name), names))
-            stage.command(stage.site_a, *SCHEDULE, "run", "--pool", stage.pool)
     cluster.shutdown()
+    _wait_copied(stage, images)
+    stage.command(stage.site_a, *SCHEDULE, "add", "1d", "--pool", stage.pool)
+    for _ in range(rounds):
+        with ThreadPoolExecutor(10) as threads:
+            list(threads.map(lambda name: stage.write(stage.site_a, name, 2), names))
+        stage.command(stage.site_a, *SCHEDULE, "run", "--pool", stage.pool)
     start = time.monotonic()
     for name in names:
         stage.wait_equal(stage.site_a, stage.site_b, name)
@@ -37,13 +37,6 @@ def play(stage: Stage, images: int = 300, rounds: int = 2) -> None:
         assert stage.is_primary(stage.site_b, name), name
         assert stage.digest(stage.site_a, name) == stage.digest(stage.site_b, name), name
     stage.say("all are primary there, and equal")
-
-
-def _change(stage: Stage, ioctx: object, name: str) -> None:
-    with rbd.Image(ioctx, name) as image:
-        for _ in range(2):
-            length = stage.rng.choice((512, 4096, 200000))
-            image.write(stage.rng.randbytes(length), stage.rng.randrange(SIZE - length))
 
 
 def _wait_copied(stage: Stage, images: int) -> None:

@@ -2,16 +2,14 @@
 
 import json
 import time
-from contextlib import contextmanager
-from typing import Callable, Dict, Iterator, List, TypeVar
+from typing import Callable, Dict, List, TypeVar
 
 from rados import Ioctx, WriteOpCtx
 
 from mirror_mgr.schedule import rbd_support
 from qa.many import fill, image_ids, snapshot_times
-from qa.mirrored import keep_workers_away, set_workers
+from qa.mirrored import no_workers
 from qa.scenarios.stage import Stage
-from qa.sites import Site
 from qa.waiting import wait_for
 
 SCHEDULE = ("rbd-mirror", "snapshot", "schedule")
@@ -27,7 +25,7 @@ def play(stage: Stage, images: int = 10_000) -> None:
     """An image each; nobody copies them."""
     site = stage.site_a
     cluster = site.rados()
-    with _no_workers(stage), _two_managers(site), cluster.open_ioctx(stage.pool) as ioctx:
+    with no_workers(stage.lab), site.standby_mgr(), cluster.open_ioctx(stage.pool) as ioctx:
         _timed(stage, f"{images} images were made", lambda: fill(ioctx, images))
         ids = image_ids(ioctx)
         due = (int(time.time()) // MINUTE + 1) * MINUTE + AHEAD
@@ -92,22 +90,3 @@ def _timed(stage: Stage, what: str, part: Callable[[], T]) -> T:
     found = part()
     stage.say(f"{what}: {time.monotonic() - start:.1f} s")
     return found
-
-
-@contextmanager
-def _no_workers(stage: Stage) -> Iterator[None]:
-    keep_workers_away(stage.lab)
-    try:
-        yield
-    finally:
-        for site in stage.lab.sites.values():
-            set_workers(site, 1)
-
-
-@contextmanager
-def _two_managers(site: Site) -> Iterator[None]:
-    site.start_standby_mgr()
-    try:
-        yield
-    finally:
-        site.stop_standby_mgr()

@@ -9,7 +9,8 @@ from typing import Iterator, List
 
 import pytest
 
-from qa.mirrored import add_pool, keep_workers_away, set_workers
+from qa import mirrored
+from qa.mirrored import add_pool
 from qa.sites import Lab, Site
 
 LIVE = Path(__file__).parent
@@ -70,7 +71,5 @@ def pool(lab: Lab, site_a: Site, site_b: Site) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def no_workers(lab: Lab) -> Iterator[None]:
     """Keep the managers' own workers away: the tests run theirs by hand."""
-    keep_workers_away(lab)
-    yield
-    for site in lab.sites.values():
-        set_workers(site, 1)
+    with mirrored.no_workers(lab):
+        yield

@@ -106,9 +106,8 @@ def place(site_a: Site, shared_pool: str) -> Iterator[Place]:
 
 @pytest.fixture
 def two_managers(site_a: Site) -> Iterator[Site]:
-    site_a.start_standby_mgr()
-    yield site_a
-    site_a.stop_standby_mgr()
+    with site_a.standby_mgr():
+        yield site_a
 
 
 def test_on_time(site_a: Site, place: Place) -> None:
