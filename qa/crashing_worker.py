@@ -111,7 +111,7 @@ def main(argv: List[str]) -> int:
     parser.add_argument("--slow", type=float, default=0.0, metavar="SECONDS", help="for each write")
     args = parser.parse_args(argv)
     fault = Fault(args.before, args.after, args.slow)
-    for name in ("operate", "call", "notify"):
+    for name in ("operate", "operate_versioned", "call", "notify"):
         fault.in_method(name, _counts)
     for name in ("new_snap_ids", "remove_snap_id"):
         fault.in_method(name, lambda *args: True)

@@ -6,7 +6,7 @@ never rolls back beneath our writes; and it is told at once, so it does not wait
 """
 
 import asyncio
-from typing import Awaitable, Collection, Optional
+from typing import Any, Awaitable, Collection, List, Optional, TypeVar
 
 from ..cluster.lock import WatchedLock
 from ..cluster.pool import Pool
@@ -19,6 +19,8 @@ from ..wire.watch_notify import ImageOp, decode_image, encode_image
 _STALE_MS = 20000
 
 DESCRIPTION = "mirror_mgr"
+
+T = TypeVar("T")
 
 
 class Hold:
@@ -56,25 +58,28 @@ class Hold:
             self._give_up("the watch on the image header is stale")
             raise NotReady(self.reason or "")
 
-    async def during(self, work: Awaitable[None], beside: Awaitable[None]) -> None:
-        """Do `work` as long as the hold lasts, and `beside` as long as that takes.
+    async def during(self, work: Awaitable[T], *beside: Awaitable[None]) -> T:
+        """Do `work` as long as the hold lasts, and what is `beside` it as long as that takes.
 
-        Raise what ends the work: its own error, that of `beside`, or NotReady without the hold.
+        Return what the work returns.  Raise what ends it: its own error, that of what is beside it,
+        or NotReady without the hold.
         """
-        working, besides = asyncio.ensure_future(work), asyncio.ensure_future(beside)
+        working = asyncio.ensure_future(work)
+        besides = [asyncio.ensure_future(one) for one in beside]
         lost = asyncio.ensure_future(self.lost.wait())
+        tasks: List["asyncio.Future[Any]"] = [working, lost, *besides]
         try:
-            await asyncio.wait({working, lost, besides}, return_when=asyncio.FIRST_COMPLETED)
-            if besides.done():
-                besides.result()
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for one in besides:
+                if one.done():
+                    one.result()
             if not working.done():
                 self.check()
         finally:
-            for task in (working, lost, besides):
+            for task in tasks:
                 task.cancel()
-            results = await asyncio.gather(working, lost, besides, return_exceptions=True)
-        if isinstance(results[0], BaseException):
-            raise results[0]
+            await asyncio.gather(*tasks, return_exceptions=True)
+        return working.result()
 
     def _notified(self, payload: bytes) -> None:
         if not self._active:

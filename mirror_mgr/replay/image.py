@@ -1,6 +1,6 @@
 """One image as objects: header, maps and image states; reads for both sites, writes for ours."""
 
-from typing import Dict, List, Optional
+from typing import TYPE_CHECKING, Dict, List, Optional
 
 from ..cluster.operation import VERSION_DIFFERS, Operation
 from ..cluster.pool import Pool
@@ -20,6 +20,9 @@ from ..wire.header import (
 from ..wire.object_map import ObjectMap
 from ..wire.snapshot import MirrorNamespace, Namespace, Snapshot, TrashNamespace
 from . import children
+
+if TYPE_CHECKING:
+    from .hold import Hold
 
 _INVALID = HeaderFlag.OBJECT_MAP_INVALID | HeaderFlag.FAST_DIFF_INVALID
 
@@ -109,8 +112,20 @@ class Image:
         """Tell who has the image open to read the header again."""
         await self.pool.notify(self.header_oid)
 
+    async def change_header(self, call: Call) -> None:
+        """Change the header by a cls method."""
+        await self.pool.call(self.header_oid, call)
+
+    async def change_map(self, snap_id: Optional[int], call: Call) -> None:
+        """Change the object map of a snapshot, or that of the image, by a cls method."""
+        await self.pool.call(object_map_oid(self.id, snap_id), call)
+
+    async def remove_object(self, oid: str) -> None:
+        """Remove another object of the image, if there is one."""
+        await self.pool.remove(oid)
+
     async def protect(self, snap_id: int, protection: Protection) -> None:
-        await self.pool.call(self.header_oid, cls_rbd.set_protection_status(snap_id, protection))
+        await self.change_header(cls_rbd.set_protection_status(snap_id, protection))
 
     async def remove_snapshot(self, header: ImageHeader, snapshot: Snapshot,
                               merged: bool = False) -> None:
@@ -134,7 +149,7 @@ class Image:
         if header.features & Feature.OBJECT_MAP:
             if not merged and header.features & Feature.FAST_DIFF:
                 await self._merge_marks(header, snapshot)
-            await self.pool.remove(object_map_oid(self.id, snapshot.id))
+            await self.remove_object(object_map_oid(self.id, snapshot.id))
 
     async def remove_mapless_snapshot(self, header: ImageHeader, snapshot: Snapshot) -> None:
         """The rest of a removal: image state, snapshot id, and last the header's entry."""
@@ -142,7 +157,7 @@ class Image:
             await self._remove_image_state(snapshot.id)
         await self.data_pool(header).remove_snap_id(snapshot.id)
         try:
-            await self.pool.call(self.header_oid, cls_rbd.snapshot_remove(snapshot.id))
+            await self.change_header(cls_rbd.snapshot_remove(snapshot.id))
         except NotFound:
             pass
 
@@ -153,14 +168,14 @@ class Image:
             return
         newer = [s.id for s in header.snapshots if s.id > snapshot.id]
         try:
-            await self.pool.call(object_map_oid(self.id, newer[0] if newer else None),
-                                 cls_rbd.object_map_snap_remove(removed))
+            await self.change_map(newer[0] if newer else None,
+                                  cls_rbd.object_map_snap_remove(removed))
         except NotFound:
             pass
 
     async def _remove_image_state(self, snap_id: int) -> None:
         for index in reversed(range(await self._count_state_objects(snap_id))):
-            await self.pool.remove(image_state_oid(self.id, snap_id, index))
+            await self.remove_object(image_state_oid(self.id, snap_id, index))
         self._state_objects.pop(snap_id, None)
 
     async def _count_state_objects(self, snap_id: int) -> int:
@@ -173,13 +188,22 @@ class Image:
 class Copy(Image):
     """The local image while it is non-primary: librbd writes nothing to it, so we do.
 
-    Its pool is a fork of its own; `version` is that of the header when
-    it was read last or, since, got a snapshot.
+    Its pool is a fork of its own.  `version` is that of the header when it was read last or, since,
+    was changed by us under a hold.
     """
 
     def __init__(self, pool: Pool, image_id: str) -> None:
         super().__init__(pool, image_id)
         self.version = 0
+        self._hold: Optional["Hold"] = None
+
+    def held_by(self, hold: Optional["Hold"]) -> None:
+        """From now on (until None is given) change nothing without this hold.
+
+        The header is then changed only while nobody else changes it: a forced promotion begins with
+        a snapshot that it adds without asking for the lock.
+        """
+        self._hold = hold
 
     async def header(self) -> Optional[ImageHeader]:
         try:
@@ -188,8 +212,50 @@ class Copy(Image):
             return None
         return ImageHeader.from_omap(omap)
 
+    def check(self) -> None:
+        """Raise NotReady when changes must end; to be asked before each."""
+        if self._hold is not None:
+            self._hold.check()
+
+    async def change_header(self, *calls: Call) -> None:
+        """Change the header by cls methods, all or none of which count, and none sees another's.
+
+        Raise NotReady when another client changed it under our hold.
+        """
+        self.check()
+        operation = Operation()
+        if self._hold is not None:
+            operation.expect_version(self.version)
+        for call in calls:
+            operation.call(call)
+        if self._hold is None:
+            await self.pool.operate(self.header_oid, operation)
+            return
+        try:
+            self.version = await self.pool.operate_versioned(self.header_oid, operation)
+        except MirrorError as error:
+            if error.errno in VERSION_DIFFERS:
+                raise NotReady(f"image {self.id}: another client changed it meanwhile") from None
+            raise
+
+    async def change_map(self, snap_id: Optional[int], call: Call) -> None:
+        self.check()
+        await super().change_map(snap_id, call)
+
+    async def remove_object(self, oid: str) -> None:
+        self.check()
+        await super().remove_object(oid)
+
+    async def _write(self, oid: str, operation: Operation) -> None:
+        try:
+            self.check()
+        except BaseException:
+            operation.release()
+            raise
+        await self.pool.operate(oid, operation)
+
     async def save_map(self, object_map: ObjectMap, snap_id: Optional[int] = None) -> None:
-        await self.pool.operate(object_map_oid(self.id, snap_id), Operation().create().call(
+        await self._write(object_map_oid(self.id, snap_id), Operation().create().call(
             cls_rbd.object_map_save(object_map)))
 
     async def remove_mapless_snapshot(self, header: ImageHeader, snapshot: Snapshot) -> None:
@@ -202,63 +268,52 @@ class Copy(Image):
                 await children.release(self.pool, self.id, now)
         await super().remove_mapless_snapshot(header, snapshot)
 
+    async def remove_snapshot_objects(self, header: ImageHeader, snap_id: int) -> None:
+        """Remove what was made ready for a snapshot that was not added in the end."""
+        await self.remove_object(object_map_oid(self.id, snap_id))
+        await self._remove_image_state(snap_id)
+        await self.data_pool(header).remove_snap_id(snap_id)
+
     async def set_size(self, size: int) -> None:
-        await self.pool.call(self.header_oid, cls_rbd.set_size(size))
+        await self.change_header(cls_rbd.set_size(size))
 
     async def shrink_overlap(self, overlap: int, size: int) -> None:
         """Have the image show but `overlap` bytes of its parent; `size` is its size and stays.
 
         An overlap shrinks with the size.  Neither of the two calls sees what the other writes.
         """
-        await self.pool.operate(self.header_oid, Operation().call(
-            cls_rbd.set_size(overlap)).call(cls_rbd.set_size(size)))
+        await self.change_header(cls_rbd.set_size(overlap), cls_rbd.set_size(size))
 
     async def detach_parent(self, header: ImageHeader) -> None:
         """End the overlap with the parent; snapshots keep theirs unless deep-flatten is on."""
+        self.check()
         if (header.features & Feature.DEEP_FLATTEN
                 or all(s.parent_overlap is None for s in header.snapshots)):
             await children.release(self.pool, self.id, header)
-        await self.pool.call(self.header_oid, cls_rbd.parent_detach())
+        await self.change_header(cls_rbd.parent_detach())
 
     async def drop_feature(self, feature: Feature) -> None:
-        await self.pool.call(self.header_oid, cls_rbd.set_features(0, feature))
+        await self.change_header(cls_rbd.set_features(0, feature))
 
-    async def add_snapshot(self, name: str, snap_id: int, namespace: Namespace,
-                           unchanged_since: Optional[int] = None) -> None:
-        """Add a snapshot; it takes size, flags and parent overlap from the header as it is now.
+    async def add_snapshot(self, name: str, snap_id: int, namespace: Namespace) -> None:
+        """Add a snapshot; it takes size, flags and parent overlap from the header as it is now."""
+        await self.change_header(cls_rbd.snapshot_add(name, snap_id, namespace))
 
-        `unchanged_since` is a version of the header: raise NotReady when
-        anyone changed it since, a promotion above all.
-        """
-        await self._change_header(cls_rbd.snapshot_add(name, snap_id, namespace), unchanged_since)
-
-    async def complete(self, snap_id: int, objects: int, unchanged_since: int) -> None:
-        """Mark a mirror snapshot as whole, unless anyone changed the header since that version."""
-        await self._change_header(cls_rbd.mirror_image_snapshot_set_copy_progress(
-            snap_id, True, objects), unchanged_since)
-
-    async def _change_header(self, call: Call, unchanged_since: Optional[int]) -> None:
-        operation = Operation()
-        if unchanged_since is not None:
-            operation.expect_version(unchanged_since)
-        try:
-            self.version = await self.pool.operate_versioned(
-                self.header_oid, operation.call(call))
-        except MirrorError as error:
-            if error.errno in VERSION_DIFFERS:
-                raise NotReady(f"image {self.id}: another client changed it meanwhile") from None
-            raise
+    async def complete(self, snap_id: int, objects: int) -> None:
+        """Mark a mirror snapshot as whole."""
+        await self.change_header(cls_rbd.mirror_image_snapshot_set_copy_progress(
+            snap_id, True, objects))
 
     async def set_progress(self, snap_id: int, last_object: int) -> None:
-        await self.pool.call(self.header_oid, cls_rbd.mirror_image_snapshot_set_copy_progress(
+        await self.change_header(cls_rbd.mirror_image_snapshot_set_copy_progress(
             snap_id, False, last_object))
 
     async def write_image_state(self, snap_id: int, blobs: List[bytes]) -> None:
         """Object 0 is written last: with it the state is there."""
         self._state_objects[snap_id] = len(blobs)
         for index in reversed(range(len(blobs))):
-            await self.pool.operate(image_state_oid(self.id, snap_id, index),
-                                    Operation().write_full(blobs[index]))
+            await self._write(image_state_oid(self.id, snap_id, index),
+                              Operation().write_full(blobs[index]))
 
 
 async def mirrored_as(pool: Pool, global_id: str) -> Optional[str]:

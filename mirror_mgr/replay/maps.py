@@ -73,6 +73,18 @@ def marked_in(object_map: ObjectMap) -> bytes:
     return object_map.cells.translate(_MARKED)
 
 
+def rewritten_since(snapshot: ObjectMap, head: ObjectMap, count: int) -> bytes:
+    """Which of `count` objects may have changed since a snapshot; one byte an object.
+
+    `snapshot` and `head` are the maps of the snapshot and of the image now.
+    """
+    before, now = snapshot.resized(count).cells, head.resized(count).cells
+    unchanged = ((ObjectState.NONEXISTENT, ObjectState.NONEXISTENT),
+                 (ObjectState.EXISTS, ObjectState.EXISTS_CLEAN),
+                 (ObjectState.EXISTS_CLEAN, ObjectState.EXISTS_CLEAN))
+    return bytes(pair not in unchanged for pair in zip(before, now))
+
+
 def local_maps(base: ObjectMap, segments: Sequence[Segment], fast_diff: bool,
                carried: bytes = b"", seen: Optional[Dict[int, bytes]] = None) -> List[ObjectMap]:
     """Return the map of each segment's local snapshot.

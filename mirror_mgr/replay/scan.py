@@ -5,6 +5,7 @@ The order of the rules, and which snapshot counts as linked, are those of the C+
 from what the other left.
 """
 
+import re
 import uuid
 from dataclasses import dataclass, field
 from typing import List, Optional, Tuple, Union
@@ -15,6 +16,7 @@ from ..wire.snapshot import MirrorNamespace, Snapshot, TrashNamespace
 
 LOCAL_IS_PRIMARY = "local image is primary"
 
+_ATTEMPT = re.compile(r"\.(dirty|clean)-([0-9a-f]{1,16})$")
 _MADE_BY_US = uuid.UUID("6d697272-6f72-5f6d-a772-5f736e617073")
 
 
@@ -73,6 +75,8 @@ class Sync:
     the local snapshot of an interrupted attempt at `end`.  `rebase` says that `base` was not made
     by us and may show older data than the image holds, so it can't serve as a point to return to.
     `dirty` says that an attempt left data in the image of a snapshot that is not copied now.
+    `restore` says that the image was demoted here at `base`, and that clients may have written to
+    it since.
     """
 
     start: int
@@ -81,6 +85,7 @@ class Sync:
     resume: Optional[Snapshot] = None
     rebase: bool = False
     dirty: bool = False
+    restore: bool = False
 
 
 Action = Union[Idle, Waiting, NeedsSnapshot, Stopped, Broken, Sync]
@@ -116,12 +121,32 @@ def snapshot_name(global_id: str, primary_uuid: str, primary_snap_id: int, verif
     return f".mirror.non_primary.{global_id}.{uuid.uuid5(_MADE_BY_US, seed)}"
 
 
+def attempt_name(name: str, demoted_id: int, dirty: bool) -> str:
+    """The name of what stands for a demotion as long as that is being copied.
+
+    `name` is that of the snapshot which shows the demotion once it is complete, `demoted_id` the
+    snapshot id kept for it.  `dirty`: as in Sync; what else tells of that is removed at once.
+    """
+    return f"{name}.{'dirty' if dirty else 'clean'}-{demoted_id:x}"
+
+
+def demoted_id(snapshot: Snapshot) -> Optional[int]:
+    """The snapshot id that :func:`attempt_name` noted; None for a snapshot that is no attempt."""
+    found = _ATTEMPT.search(snapshot.name)
+    return int(found[2], 16) if found and isinstance(snapshot.namespace, MirrorNamespace) else None
+
+
+def _is_dirty(attempt: Snapshot) -> bool:
+    found = _ATTEMPT.search(attempt.name)
+    return found is not None and found[1] == "dirty"
+
+
 def made_by_us(global_id: str, snapshot: Snapshot) -> Optional[bool]:
     """None if a daemon made this snapshot; else whether the copy beneath it is verified."""
     ns = mirror(snapshot)
     for verified in (True, False):
-        if snapshot.name == snapshot_name(global_id, ns.primary_mirror_uuid, ns.primary_snap_id,
-                                          verified):
+        name = snapshot_name(global_id, ns.primary_mirror_uuid, ns.primary_snap_id, verified)
+        if snapshot.name == name or snapshot.name.startswith(f"{name}."):
             return verified
     return None
 
@@ -166,7 +191,7 @@ def _plan_copy(global_id: str, local: ImageHeader, remote: ImageHeader, link: Li
     drop = [s for s in local.mirror_snapshots if base is not None and s.id < base.id
             and mirror(s).is_non_primary and not mirror(s).peer_uuids]
     drop = sorted(drop + _unneeded(local), key=lambda snapshot: snapshot.id)
-    end = _end(remote, start, link, unfinished)
+    end = _end(remote, start, link, base, unfinished)
     if not isinstance(end, Snapshot):
         return Plan(end, tuple(drop), unlink)
     resume = next((s for s in reversed(unfinished)
@@ -177,7 +202,9 @@ def _plan_copy(global_id: str, local: ImageHeader, remote: ImageHeader, link: Li
         rebase=(base is not None and not unfinished and mirror(base).is_non_primary
                 and made_by_us(global_id, base) is None),
         dirty=(any(s is not resume for s in unfinished)
-               or resume is not None and _lost_snapshots(resume, remote, start))),
+               or resume is not None and (
+                   _is_dirty(resume) or _lost_snapshots(resume, remote, start))),
+        restore=base is not None and mirror(base).is_primary and resume is None),
         tuple(drop), unlink)
 
 
@@ -234,27 +261,28 @@ def _start(base: Optional[Snapshot], remote: ImageHeader,
                   split_brain=True)
 
 
-def _end(remote: ImageHeader, start: int, link: Link,
+def _end(remote: ImageHeader, start: int, link: Link, base: Optional[Snapshot],
          unfinished: List[Snapshot]) -> Union[Snapshot, Action]:
     """The remote snapshot to copy next, or why there is none.
 
     That is the one an interrupted attempt was at, else the newest: those in between are part of it.
     """
+    newest = remote.mirror_snapshots[-1] if remote.mirror_snapshots else None
+    if remote.features & Feature.NON_PRIMARY and (newest is None or not mirror(newest).is_primary):
+        # A copy, of whatever: what it was primary of once is nothing to make copies of.
+        return Stopped("remote image is not primary")
     later = [s for s in remote.mirror_snapshots if s.id > start and mirror(s).is_primary]
-    linked = [s for s in later if link.peer_uuid in mirror(s).peer_uuids and mirror(s).complete]
+    linked = [s for s in later if _is_for_us(s, remote, link) and mirror(s).complete]
     for snapshot in unfinished:
         for candidate in linked:
             if candidate.id == mirror(snapshot).primary_snap_id:
                 return candidate
     if linked:
         return linked[-1]
-    if remote.features & Feature.NON_PRIMARY:
-        newest = mirror(remote.mirror_snapshots[-1]).state if remote.mirror_snapshots else None
-        if newest == SnapState.PRIMARY_DEMOTED:
-            return Stopped("remote image demoted")
-        if newest == SnapState.PRIMARY:
-            return Waiting("the remote image is being demoted")
-        return Stopped("remote image is not primary")
+    if newest is not None and remote.features & Feature.NON_PRIMARY:
+        if mirror(newest).state == SnapState.PRIMARY_DEMOTED and mirror(newest).complete:
+            return _demoted(newest, base)
+        return Waiting("the remote image is being demoted")
     if later and not mirror(later[-1]).complete:
         return Waiting("the newest mirror snapshot of the remote image is still being made")
     if later:
@@ -264,8 +292,25 @@ def _end(remote: ImageHeader, start: int, link: Link,
     return NeedsSnapshot(0)
 
 
+def _is_for_us(snapshot: Snapshot, remote: ImageHeader, link: Link) -> bool:
+    """Whether a primary snapshot may be counted on to stay until we have it.
+
+    The demotion of an image that is demoted is, whoever its peers were then.
+    """
+    return (link.peer_uuid in mirror(snapshot).peer_uuids
+            or bool(remote.features & Feature.NON_PRIMARY)
+            and snapshot == remote.mirror_snapshots[-1] and mirror(snapshot).is_demoted)
+
+
+def _demoted(newest: Snapshot, base: Optional[Snapshot]) -> Union[Snapshot, Action]:
+    """All of the demotion `newest` is here; a copy that does not say so can't be promoted."""
+    if base is not None and mirror(base).state == SnapState.NON_PRIMARY:
+        return newest
+    return Stopped("remote image demoted")
+
+
 def _first_sync(remote: ImageHeader, link: Link) -> Action:
-    end = _end(remote, 0, link, [])
+    end = _end(remote, 0, link, None, [])
     return Sync(0, end) if isinstance(end, Snapshot) else end
 
 
@@ -288,9 +333,14 @@ def _was_abandoned(attempt: Snapshot, start: int, local: ImageHeader,
 
 def _can_resume(global_id: str, snapshot: Snapshot, end: Snapshot,
                 base: Optional[Snapshot]) -> bool:
-    """A daemon's attempt that recorded no progress may lack the snapshots that go with it."""
+    """A daemon's attempt that recorded no progress may lack the snapshots that go with it.
+
+    One in the state of a demotion could be promoted at any time, though it is incomplete.  And upon
+    a demotion made here a daemon leaves what was written since.
+    """
     ns = mirror(snapshot)
-    if ns.primary_snap_id != end.id:
+    if ns.primary_snap_id != end.id or ns.is_demoted:
         return False
-    return (base is None or ns.last_copied_object_number > 0
-            or made_by_us(global_id, snapshot) is not None)
+    if made_by_us(global_id, snapshot) is not None:
+        return True
+    return base is None or ns.last_copied_object_number > 0 and mirror(base).is_non_primary

@@ -9,12 +9,13 @@ from ..wire import image_state
 from ..wire.constants import NOSNAP, Feature, ObjectState, Protection, SnapState
 from ..wire.header import ImageHeader
 from ..wire.object_map import ObjectMap, merged, numbers
-from ..wire.snapshot import MirrorNamespace, Snapshot, UserNamespace
+from ..wire.snapshot import MirrorNamespace, Namespace, Snapshot, UserNamespace
 from . import state as copied_state
 from .budget import Budget
 from .copyup import CopyUp, existing_at, fill_all, of_parent, seen_at_last
 from .hold import Hold
 from .image import Copy, Image
+from .lanes import for_each
 from .maps import (
     Segment,
     head_after,
@@ -22,11 +23,12 @@ from .maps import (
     local_maps,
     marked_in,
     may_be_rolled_back,
+    rewritten_since,
     touched_by,
     with_copied_up,
 )
 from .objects import ListSnaps, ObjectCopier, Progress, Source, Statistics, copy_all
-from .scan import Link, Sync, inherited, mirror, snapshot_name
+from .scan import Link, Sync, attempt_name, demoted_id, inherited, mirror, snapshot_name
 from .shape import set_shape
 
 
@@ -64,7 +66,7 @@ class SnapshotSync:
     """Carries out a `Sync` of scan.plan for a copy.
 
     `local` and `remote` are the headers that the plan was made from, `local` the one that `copy`
-    read last.  `name` is the copy's name now.
+    read last.  `name` is the copy's name now, `awaited_name` the one that it could not be given.
     """
 
     def __init__(self, copy: Copy, source: Image, global_id: str, name: str, link: Link,
@@ -79,12 +81,20 @@ class SnapshotSync:
         self.local = local
         self.remote = remote
         self.report = Report(sync.end)
-        self._version: Optional[int] = copy.version
+        self.awaited_name: Optional[str] = None
+        self._hold = Hold(copy.pool, copy.id, local)
         self._segments: List[Segment] = []
         self._base_map: Optional[ObjectMap] = None
         self._saved_maps: List[ObjectMap] = []
+        self._newest_id = local.snap_seq
         self._target_id = 0
+        self._attempt_id = 0
+        self._demoted_id = 0
         self._changed = False
+
+    @property
+    def _is_demotion(self) -> bool:
+        return mirror(self.sync.end).is_demoted
 
     @property
     def _has_maps(self) -> bool:
@@ -102,28 +112,49 @@ class SnapshotSync:
     async def run(self, on_first_snapshot: Callable[[], Awaitable[None]]) -> str:
         """Copy up to the end snapshot and mark it complete; return the copy's name after that.
 
-        `on_first_snapshot` is called when the mirror snapshot and its image state are there.
-        Raise NotReady when another client needs the image; what is done is not done again.
+        `on_first_snapshot` is called when the copy may count as mirrored: its mirror snapshot and
+        the image state are there.  Raise NotReady when another client needs the image; what is done
+        is not done again.
         """
         await self.copy.data_pool(self.local).require_room()
+        blobs = await self.source.image_state_blobs(self.sync.end.id)
+        await self._hold.acquire(self.means.dead)
+        self.copy.held_by(self._hold)
+        try:
+            return await self._hold.during(self._run_held(blobs, on_first_snapshot))
+        finally:
+            self.copy.held_by(None)
+            await self._hold.release()
+
+    async def _run_held(self, blobs: List[bytes],
+                        on_first_snapshot: Callable[[], Awaitable[None]]) -> str:
+        """All that changes the copy, from the first change until it is complete."""
+        if await self.copy.header() != self.local:
+            raise NotReady("another client changed the local image meanwhile")
+        state = image_state.decode(blobs)
         if self.sync.rebase:
             await self._rebase()
-        blobs = await self.source.image_state_blobs(self.sync.end.id)
-        state = image_state.decode(blobs)
         await self._copy_up_lost_overlap()
         seqs = await self._make_snapshots()
         await self.copy.write_image_state(self._target_id, blobs)
-        await on_first_snapshot()
+        await self._drop_promotable()
+        if not self._is_demotion:
+            await on_first_snapshot()
         copied = await self._copy_data()
         header = self.local
         if copied or self.sync.resume is not None or len(self._segments) > 1:
             header = await self._own_header()
         self.name, self._changed = await copied_state.apply(
             self.copy, header, self.name, state, self.remote, seqs)
+        self.awaited_name = None if self.name == state.name else state.name
         if self._changed:
             await self._own_header()
-        await self.copy.complete(
-            self._target_id, header.object_count(self.sync.end.size), self.copy.version)
+        objects = header.object_count(self.sync.end.size)
+        if self._is_demotion:
+            await self._show_demotion(blobs, seqs, objects)
+            await on_first_snapshot()
+        else:
+            await self.copy.complete(self._target_id, objects)
         return self.name
 
     @property
@@ -133,15 +164,18 @@ class SnapshotSync:
 
     async def finish(self) -> None:
         """Remove what the sync has made superfluous here, and tell who has the image open."""
-        superfluous = [s for s in self.local.mirror_snapshots
+        header = await self._own_header() if self._is_demotion else self.local
+        superfluous = [s for s in header.mirror_snapshots
                        if s.id != self._target_id and _prunable(s)]
-        header = self.local
-        # A snapshot that was removed meanwhile may have left its marks to the heir's predecessor.
-        merged = None if self._changed else self._heir
-        if superfluous not in ([], [merged]):
+        # The marks of these are in the map of the next one already.  Not of the heir's, where a
+        # snapshot was removed meanwhile: that one's predecessor may have got them.
+        merged = {self._attempt_id}
+        if self._heir is not None and not self._changed:
+            merged.add(self._heir.id)
+        if not self._is_demotion and any(s.id not in merged for s in superfluous):
             header = await self._own_header()
         for snapshot in superfluous:
-            await self.copy.remove_snapshot(header, snapshot, merged=snapshot == merged)
+            await remove_superfluous(self.copy, header, snapshot, snapshot.id in merged)
         await self.copy.notify()
 
     # --- snapshots ---------------------------------------------------------------------------
@@ -162,8 +196,7 @@ class SnapshotSync:
             await self.copy.save_map(head, snap_id)
         await self.copy.write_image_state(snap_id, await self.copy.image_state_blobs(base.id))
         name = snapshot_name(self.global_id, self.link.remote_uuid, self.sync.start, False)
-        await self.copy.add_snapshot(name, snap_id, mirror(base), self._version)
-        self._version = None
+        await self._add_snapshot(name, snap_id, mirror(base))
         if head is not None:
             await self.copy.save_map(head_after(head, self._fast_diff))
         self.local = await self._own_header()
@@ -182,12 +215,15 @@ class SnapshotSync:
         if resume is not None:
             made = dict(mirror(resume).snap_seqs)
             self._target_id = resume.id
+            self._demoted_id = demoted_id(resume) or 0
             await self._set_shape(self.sync.end)
             await self._plan_segments([(s, made[s.id]) for s in users if s.id in made])
             return {k: v for k, v in made.items() if v != NOSNAP}
         await self._remove_leftovers()
-        ids = await self.copy.data_pool(self.local).new_snap_ids(len(users) + 1)
+        ids = await self._new_ids(len(users) + 1)
         self._target_id = ids[-1]
+        if self.sync.restore:
+            await self._return_to_base()
         pairs = list(zip(users, ids))
         await self._plan_segments(pairs)
         for snapshot, snap_id in pairs:
@@ -198,34 +234,104 @@ class SnapshotSync:
         await self._add_mirror_snapshot(seqs)
         return seqs
 
+    async def _new_ids(self, count: int) -> List[int]:
+        """Ids for so many snapshots, ascending; a demotion has one more, which comes last."""
+        ids = await self.copy.data_pool(self.local).new_snap_ids(count + self._is_demotion)
+        if self._is_demotion:
+            self._demoted_id = ids.pop()
+        return ids
+
+    async def _add_snapshot(self, name: str, snap_id: int, namespace: Namespace) -> None:
+        await self.copy.add_snapshot(name, snap_id, namespace)
+        self._newest_id = snap_id
+
     async def _remove_leftovers(self) -> None:
         """User snapshots that an attempt made before it had a mirror snapshot to show for it."""
         newest = self.sync.base.id if self.sync.base else 0
         for snapshot in reversed(self.local.user_snapshots):
             if snapshot.id > newest:
                 await self.copy.remove_snapshot(self.local, snapshot)
-                self._version = None
 
     async def _add_user_snapshot(self, snapshot: Snapshot, snap_id: int) -> None:
         await self._set_shape(snapshot)
-        await self.copy.add_snapshot(snapshot.name, snap_id, UserNamespace(), self._version)
-        self._version = None
+        await self._add_snapshot(snapshot.name, snap_id, UserNamespace())
         if snapshot.protection == Protection.PROTECTED:
             await self.copy.protect(snap_id, Protection.PROTECTED)
 
     async def _add_mirror_snapshot(self, seqs: Dict[int, int]) -> None:
-        demoted = mirror(self.sync.end).is_demoted
-        namespace = MirrorNamespace(
-            state=SnapState.NON_PRIMARY_DEMOTED if demoted else SnapState.NON_PRIMARY,
-            complete=False,
-            peer_uuids=self.means.tx_peers if demoted else frozenset(),
-            primary_mirror_uuid=self.link.remote_uuid,
-            primary_snap_id=self.sync.end.id,
-            snap_seqs={**seqs, self.sync.end.id: NOSNAP})
-        name = snapshot_name(self.global_id, self.link.remote_uuid, self.sync.end.id,
+        """Say that the image is written to from now on.
+
+        Also of a demotion as an ordinary copy: librbd promotes, with no force, an image whose
+        newest mirror snapshot is demoted, be it complete or not.
+        """
+        name = self._name
+        if self._is_demotion:
+            name = attempt_name(name, self._demoted_id, self.sync.dirty)
+        await self._add_snapshot(name, self._target_id, MirrorNamespace(
+            state=SnapState.NON_PRIMARY, complete=False, peer_uuids=frozenset(),
+            primary_mirror_uuid=self.link.remote_uuid, primary_snap_id=self.sync.end.id,
+            snap_seqs=self._with_end(seqs)))
+
+    @property
+    def _name(self) -> str:
+        return snapshot_name(self.global_id, self.link.remote_uuid, self.sync.end.id,
                              not self.inherited)
-        await self.copy.add_snapshot(name, self._target_id, namespace, self._version)
-        self._version = None
+
+    def _with_end(self, seqs: Dict[int, int]) -> Dict[int, int]:
+        return {**seqs, self.sync.end.id: NOSNAP}
+
+    async def _drop_promotable(self) -> None:
+        """Incomplete copies of a demotion, as a daemon begins them: librbd would promote them."""
+        for snapshot in self.local.mirror_snapshots:
+            if mirror(snapshot).is_demoted and not mirror(snapshot).complete:
+                await self.copy.remove_snapshot(self.local, snapshot, merged=True)
+
+    async def _show_demotion(self, blobs: List[bytes], seqs: Dict[int, int], objects: int) -> None:
+        """Have the image count as demoted, and by that as promotable, once all of it is here."""
+        await self.copy.write_image_state(self._demoted_id, blobs)
+        header = await self._own_header()
+        if header.features & Feature.OBJECT_MAP:
+            copied = await self.copy.stored_map(header, self.sync.end.size, self._target_id)
+            if copied is not None:
+                await self.copy.save_map(copied, self._demoted_id)
+        await self._add_snapshot(self._name, self._demoted_id, MirrorNamespace(
+            state=SnapState.NON_PRIMARY_DEMOTED, complete=True, peer_uuids=self.means.tx_peers,
+            primary_mirror_uuid=self.link.remote_uuid, primary_snap_id=self.sync.end.id,
+            last_copied_object_number=objects, snap_seqs=self._with_end(seqs)))
+        self._attempt_id, self._target_id = self._target_id, self._demoted_id
+
+    # --- the image's own past ----------------------------------------------------------------
+
+    async def _return_to_base(self) -> None:
+        """Undo what a client wrote after the image was demoted here.
+
+        Such a write waited for the lock while the demotion had it (librbd, all releases): it was
+        never copied, and no delta would tell of it.
+        """
+        base = self.sync.base
+        assert base is not None
+        header = self.local
+        head, kept = (await self.copy.load_map(header), await self.copy.load_map(header, base.id)
+                      ) if self._has_maps else (None, None)
+        count = header.object_count(max(header.size, base.size))
+        suspects = (range(count) if head is None or kept is None
+                    else numbers(rewritten_since(kept, head, count)))
+        data = self.copy.data_pool(header).with_snap_context(
+            [snap_id for snap_id in header.snap_ids if snap_id <= base.id])
+
+        async def roll_back(number: int) -> None:
+            self.copy.check()
+            await data.roll_back(header.data_object(number), base.id)
+
+        try:
+            await for_each(suspects, roll_back)
+        finally:
+            data.close()
+        if header.size != base.size:
+            await self.copy.set_size(base.size)
+            self.local = replace(header, size=base.size)
+        if kept is not None:
+            await self.copy.save_map(head_after(kept, self._fast_diff))
 
     def _older_pairs(self) -> Dict[int, int]:
         """User snapshots up to the start: by the base's own record, else by name."""
@@ -249,9 +355,9 @@ class SnapshotSync:
     async def _set_shape(self, snapshot: Snapshot) -> None:
         header = await set_shape(self.copy, self.local, snapshot, self.remote,
                                  self._old_snapshots_need_parent)
-        if header is not self.local:
-            self.local = _still_copy(header)
-            self._version = None
+        if header.snap_seq != self.local.snap_seq:  # it was read anew
+            header = self._checked(header)
+        self.local = _still_copy(header)
 
     @property
     def _old_snapshots_need_parent(self) -> bool:
@@ -262,9 +368,12 @@ class SnapshotSync:
         return self.inherited and any(s.parent_overlap for s in self.local.user_snapshots)
 
     async def _own_header(self) -> ImageHeader:
-        """The same, with no snapshot but ours above the one that is being made."""
-        header = _still_copy(await self.copy.header())
-        if self._target_id and header.snap_seq != self._target_id:
+        """As it is now, with no snapshot that is not ours."""
+        return self._checked(await self.copy.header())
+
+    def _checked(self, header: Optional[ImageHeader]) -> ImageHeader:
+        header = _still_copy(header)
+        if header.snap_seq != self._newest_id:
             raise NotReady("another client made a snapshot of the local image meanwhile")
         return header
 
@@ -373,7 +482,7 @@ class SnapshotSync:
             if self._done and self._has_maps:
                 await self._save_head_map(self._local_maps({})[-1])
             return False
-        copier = await self._copy_held(touched)
+        copier = await self._copy_objects(touched)
         await self._check_source()
         await self._save_maps_after(copier)
         return True
@@ -422,34 +531,26 @@ class SnapshotSync:
         carried = marked_in(self._base_map) if self._heir is not None else b""
         return local_maps(self._base_map, self._segments, self._fast_diff, carried, seen)
 
-    async def _copy_held(self, touched: bytes) -> ObjectCopier:
-        """Copy these objects while no other client may write to the image."""
-        hold = Hold(self.copy.pool, self.copy.id, self.local)
-        await hold.acquire(self.means.dead)
-        copier: Optional[ObjectCopier] = None
-        copy_up: Optional[CopyUp] = None
+    async def _copy_objects(self, touched: bytes) -> ObjectCopier:
+        header = await self._own_header()
+        copy_up = of_parent(self.copy, header, self.means.budget, self.copy.check)
+        copier = self._copier(header, copy_up)
         try:
-            header = await self._own_header()
-            copy_up = of_parent(self.copy, header, self.means.budget, hold.check)
-            copier = self._copier(header, hold, copy_up)
-            await self._copy_until_lost(copier, touched, hold)
+            await self._copy_and_note(copier, touched)
             await self._mark_copied_up(copy_up, touched)
             return copier
         finally:
-            if copier is not None:
-                copier.close()
+            copier.close()
             if copy_up is not None:
                 await copy_up.close()
-            await hold.release()
 
-    def _copier(self, header: ImageHeader, hold: Hold,
-                copy_up: Optional[CopyUp]) -> ObjectCopier:
+    def _copier(self, header: ImageHeader, copy_up: Optional[CopyUp]) -> ObjectCopier:
         pool = self.source.data_pool(self.remote)
         source = Source(pool, self.remote,
                         self.means.list_snaps(pool.pool_id, pool.namespace))
         return ObjectCopier(
             source, self.copy.data_pool(header), header, self.sync.start, self._segments,
-            header.snap_ids, self.means.budget, hold.check,
+            header.snap_ids, self.means.budget, self.copy.check,
             fresh=self.sync.start == 0 and self.sync.resume is None and not self.sync.dirty,
             compare=self.sync.dirty, copy_up=copy_up)
 
@@ -466,25 +567,16 @@ class SnapshotSync:
         if (self.sync.base is None or parent is None or parent.head_overlap is None
                 or parent.head_overlap <= wanted):
             return
-        hold = Hold(self.copy.pool, self.copy.id, self.local)
-        await hold.acquire(self.means.dead)
-        copy_up: Optional[CopyUp] = None
+        copy_up = of_parent(self.copy, self.local, self.means.budget, self.copy.check)
+        assert copy_up is not None
         try:
-            copy_up = of_parent(self.copy, await self._own_header(), self.means.budget,
-                                hold.check)
-            assert copy_up is not None
             mask = bytearray(copy_up.objects)
             for number in copy_up.shrinking(wanted):
                 mask[number] = 1
             await fill_all(copy_up, numbers(mask))
             await self._mark_copied_up(copy_up, bytes(mask))
         finally:
-            if copy_up is not None:
-                await copy_up.close()
-            await hold.release()
-        # The lock was kept at the header and made new versions of it.
-        self.local = await self._own_header()
-        self._version = self.copy.version
+            await copy_up.close()
 
     def _least_overlap(self) -> int:
         return min(s.parent_overlap or 0 for s in (*self.remote.user_snapshots, self.sync.end)
@@ -518,17 +610,18 @@ class SnapshotSync:
 
     # --- the copying itself ------------------------------------------------------------------
 
-    async def _copy_until_lost(self, copier: ObjectCopier, touched: bytes,
-                               hold: Hold) -> None:
+    async def _copy_and_note(self, copier: ObjectCopier, touched: bytes) -> None:
         progress = Progress(touched.count(1))
         self.report.progress, self.report.statistics = progress, copier.statistics
-        await hold.during(copy_all(copier, numbers(touched), progress), self._record(progress))
+        beside = () if self._is_demotion else (self._note(progress),)
+        await self._hold.during(copy_all(copier, numbers(touched), progress), *beside)
 
-    async def _record(self, progress: Progress) -> None:
+    async def _note(self, progress: Progress) -> None:
         """Note now and then how far we are.
 
         The daemon resumes one object after the number noted, we at it: so the number of the last
-        object that is finished serves both.
+        object that is finished serves both.  Of a demotion nothing is noted: a daemon would carry
+        on with it as an ordinary copy, which nobody could promote; so it begins it anew.
         """
         noted = 0
         while True:
@@ -544,6 +637,19 @@ class SnapshotSync:
         if header is None or header.snapshot(self.sync.end.id) is None:
             raise NotReady("the primary removed the snapshot while it was being copied; "
                            "it is copied again from the next")
+
+
+async def remove_superfluous(copy: Copy, header: ImageHeader, snapshot: Snapshot,
+                             merged: bool = False) -> None:
+    """Remove a mirror snapshot that a later one of the copy has made superfluous.
+
+    As Image.remove_snapshot.  With an attempt at a demotion goes what was made ready for showing
+    that, if it never came to it.
+    """
+    kept_for_it = demoted_id(snapshot)
+    if kept_for_it is not None and header.snapshot(kept_for_it) is None:
+        await copy.remove_snapshot_objects(header, kept_for_it)
+    await copy.remove_snapshot(header, snapshot, merged=merged)
 
 
 def _still_copy(header: Optional[ImageHeader]) -> ImageHeader:

@@ -3,14 +3,14 @@
 import logging
 from typing import Dict, Mapping, Tuple
 
-from ..errors import AlreadyExists, Busy
+from ..errors import Busy
 from ..wire import cls_rbd
 from ..wire.constants import Feature, HeaderFlag, ObjectState, Protection
-from ..wire.header import DIRECTORY, ImageHeader, id_oid, object_map_oid
+from ..wire.header import ImageHeader, object_map_oid
 from ..wire.image_state import ImageState
 from ..wire.object_map import ObjectMap
 from ..wire.snapshot import Snapshot
-from . import children
+from . import children, naming
 from .image import Copy
 
 log = logging.getLogger(__name__)
@@ -25,34 +25,19 @@ async def apply(copy: Copy, header: ImageHeader, name: str, state: ImageState,
                 remote: ImageHeader, snap_seqs: Mapping[int, int]) -> Tuple[str, bool]:
     """Given the copy (its header, its name) and the state it is to have, make it so.
 
-    `snap_seqs` maps snapshot ids of the primary to those of the copy.  Return the copy's name and
-    whether its header was changed.  A snapshot that is to go and has clones here stays, in format
+    `snap_seqs` maps snapshot ids of the primary to those of the copy.  Return the copy's name, which
+    is another as long as it can't have that, and whether its header was changed.  A snapshot that is to go and has clones here stays, in format
     2 out of sight, until a later sync finds it without them.
     """
     if state.name != name:
-        await rename(copy, name, state.name)
+        name = await naming.rename(copy, name, state.name)
     changed = await _features(copy, header, state)
     changed |= await _metadata(copy, header, state)
     changed |= await _snapshots(copy, header, state, remote, snap_seqs)
     if header.snap_limit != state.snap_limit:
-        await copy.pool.call(copy.header_oid, cls_rbd.snapshot_set_limit(state.snap_limit))
+        await copy.change_header(cls_rbd.snapshot_set_limit(state.snap_limit))
         changed = True
-    return state.name, changed
-
-
-async def rename(copy: Copy, old: str, new: str) -> None:
-    """Rename the copy; raise AlreadyExists when another image has the name.
-
-    May be repeated after a failure at any point: the directory, where the old name is found, comes
-    last.
-    """
-    try:
-        await copy.claim_name(new)
-    except AlreadyExists:
-        if not await copy.has_name(new):
-            raise
-    await copy.pool.remove(id_oid(old))
-    await copy.pool.call(DIRECTORY, cls_rbd.dir_rename_image(old, new, copy.id))
+    return name, changed
 
 
 async def _features(copy: Copy, header: ImageHeader, state: ImageState) -> bool:
@@ -71,7 +56,7 @@ async def switch_feature(copy: Copy, header: ImageHeader, feature: Feature, on: 
         mask |= Feature.FAST_DIFF
         if on:
             await _new_object_maps(copy, header)
-    await copy.pool.call(copy.header_oid, cls_rbd.set_features(mask if on else 0, mask))
+    await copy.change_header(cls_rbd.set_features(mask if on else 0, mask))
     if feature == Feature.OBJECT_MAP and not on:
         await _drop_object_maps(copy, header)
 
@@ -82,16 +67,16 @@ async def _new_object_maps(copy: Copy, header: ImageHeader) -> None:
     for snapshot in header.snapshots:
         count = header.object_count(snapshot.size)
         await copy.save_map(ObjectMap.filled(count, ObjectState.EXISTS), snapshot.id)
-        await copy.pool.call(copy.header_oid, cls_rbd.set_flags(flags, flags, snapshot.id))
+        await copy.change_header(cls_rbd.set_flags(flags, flags, snapshot.id))
     count = header.object_count(header.size)
     await copy.save_map(ObjectMap.filled(count, ObjectState.EXISTS))
-    await copy.pool.call(copy.header_oid, cls_rbd.set_flags(flags, flags))
+    await copy.change_header(cls_rbd.set_flags(flags, flags))
 
 
 async def _drop_object_maps(copy: Copy, header: ImageHeader) -> None:
     for snapshot in header.snapshots:
-        await copy.pool.remove(object_map_oid(copy.id, snapshot.id))
-    await copy.pool.remove(object_map_oid(copy.id))
+        await copy.remove_object(object_map_oid(copy.id, snapshot.id))
+    await copy.remove_object(object_map_oid(copy.id))
 
 
 async def _metadata(copy: Copy, header: ImageHeader, state: ImageState) -> bool:
@@ -99,10 +84,10 @@ async def _metadata(copy: Copy, header: ImageHeader, state: ImageState) -> bool:
     theirs = {k: v for k, v in state.metadata.items() if not k.startswith(_INTERNAL)}
     gone = mine.keys() - theirs.keys()
     for key in sorted(gone):
-        await copy.pool.call(copy.header_oid, cls_rbd.metadata_remove(key))
+        await copy.change_header(cls_rbd.metadata_remove(key))
     news: Dict[str, bytes] = {k: v for k, v in theirs.items() if mine.get(k) != v}
     if news:
-        await copy.pool.call(copy.header_oid, cls_rbd.metadata_set(news))
+        await copy.change_header(cls_rbd.metadata_set(news))
     return bool(gone or news)
 
 
@@ -117,7 +102,7 @@ async def _snapshots(copy: Copy, header: ImageHeader, state: ImageState, remote:
             changed |= await _remove_snapshot(copy, header, snapshot)
             continue
         if wanted.name != snapshot.name:
-            await copy.pool.call(copy.header_oid, cls_rbd.snapshot_rename(
+            await copy.change_header(cls_rbd.snapshot_rename(
                 snapshot.id, wanted.name))
             changed = True
         protection = (Protection.PROTECTED if wanted.protection == Protection.PROTECTED
@@ -150,4 +135,4 @@ async def remove_or_hide(copy: Copy, header: ImageHeader, snapshot: Snapshot) ->
         return
     if snapshot.protection != Protection.UNPROTECTED:
         await copy.protect(snapshot.id, Protection.UNPROTECTED)
-    await copy.pool.call(copy.header_oid, cls_rbd.snapshot_trash_add(snapshot.id))
+    await copy.change_header(cls_rbd.snapshot_trash_add(snapshot.id))

@@ -9,9 +9,9 @@ from typing import Callable, List, Literal, Optional, Union
 from .. import states
 from ..cluster.pool import Pool, Watch
 from ..errors import Busy, Fenced, MalformedData, MirrorError, NotFound, NotReady, OutOfSpace
-from ..replay import create, parent, scan, trash, unlink
+from ..replay import create, naming, parent, scan, trash, unlink
 from ..replay.image import Copy, Image, mirrored_as
-from ..replay.snapshot import Means, SnapshotSync
+from ..replay.snapshot import Means, SnapshotSync, remove_superfluous
 from ..waiting import heard
 from ..wire import cls_rbd
 from ..wire.constants import Feature, ImageMode, MirrorImageState, StatusState
@@ -27,6 +27,8 @@ _RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0)
 _YIELD_SECONDS = 2.0
 # How often a clone looks whether its parent is there.
 _PARENT_SECONDS = 3.0
+# How often a copy that waits for its name looks whether it is free.
+_NAME_SECONDS = 3.0
 # A mirror snapshot is announced twice, before and after it is complete.
 _SETTLE_SECONDS = 0.03
 # A sync is worth telling of when it takes longer than this.
@@ -88,6 +90,8 @@ class ImageReplayer:
         self.mirrored = mirrored
         self.name = ""
         self._is_name_known = False
+        # The name that the copy is to have as soon as no other image has it.
+        self._awaited_name: Optional[str] = None
         self.status: ImageStatus = status.starting()
         self.since = time.time()
         self.syncing: Optional[Syncing] = None
@@ -187,7 +191,10 @@ class ImageReplayer:
         try:
             again = await self._step()
             self._failures = 0
-            return 0.0 if again else settings.check_seconds(self._local.connection.conf_get)
+            if again:
+                return 0.0
+            pause = settings.check_seconds(self._local.connection.conf_get)
+            return pause if self._awaited_name is None else min(pause, _NAME_SECONDS)
         except Fenced:
             raise
         except (NotReady, Busy) as error:
@@ -217,6 +224,9 @@ class ImageReplayer:
         if local is not None and self._is_resync_wanted(local, remote):
             await self._drop_copy()
             return True
+        if (local is not None and local.features & Feature.NON_PRIMARY
+                and _newest_complete(local) is not None):
+            await self._first_snapshot_made()
         plan = scan.plan(self.mirrored.global_id, local, remote, self._link)
         await self._clean_up(plan, local, remote)
         if plan.drop_local:
@@ -225,11 +235,15 @@ class ImageReplayer:
         if isinstance(action, scan.Sync):
             if not await self._sync(action, local, remote):
                 return False
+            if self._awaited_name is not None:
+                return True
             return self._news.is_set() or scan.mirror(action.end).is_demoted
         if not isinstance(action, scan.Idle):
             self._synced_to = None
             # Who is not the copy now may be renamed here by anybody before it is.
             self._is_name_known = False
+        else:
+            await self._take_awaited_name()
         if isinstance(action, scan.NeedsSnapshot) and await self._request(action):
             return True
         await self._tell_standing(action, local, remote)
@@ -285,6 +299,17 @@ class ImageReplayer:
         if not self._is_name_known:
             self.name = await self._find_name()
             self._is_name_known = True
+            if self._copy is not None:
+                self._awaited_name = naming.waits_for(self.name, self._copy.id)
+
+    async def _take_awaited_name(self) -> None:
+        """Give the copy the name of its primary, if that was another image's and is free now."""
+        if self._awaited_name is None or self._copy is None:
+            return
+        self.name = await naming.rename(self._copy, self.name, self._awaited_name)
+        if self.name == self._awaited_name:
+            self._awaited_name = None
+            await self._copy.notify()
 
     async def _find_name(self) -> str:
         if self._copy is not None:
@@ -318,7 +343,7 @@ class ImageReplayer:
                         remote: ImageHeader) -> None:
         if self._copy is not None and local is not None:
             for snapshot in plan.drop_local:
-                await self._copy.remove_snapshot(local, snapshot)
+                await remove_superfluous(self._copy, local, snapshot)
             if plan.drop_local:
                 await self._copy.notify()
         for snapshot in plan.unlink_remote:
@@ -360,6 +385,7 @@ class ImageReplayer:
             telling = asyncio.ensure_future(self._tell_progress(sync, action, remote))
             try:
                 self.name = await sync.run(self._first_snapshot_made)
+                self._awaited_name = sync.awaited_name
             finally:
                 telling.cancel()
                 await asyncio.gather(telling, return_exceptions=True)
@@ -437,10 +463,15 @@ class ImageReplayer:
                 base).is_primary else _copied_ns(base, remote)
             self._tell(status.failed(action.reason, action.split_brain))
         else:
-            self._note = _what_is_missing(action)
+            self._note = _what_is_missing(action) or await self._name_in_the_way()
             self._tell(self._replaying(
                 remote, _copied_ns(base, remote),
                 scan.inherited(self.mirrored.global_id, base)))
+
+    async def _name_in_the_way(self) -> str:
+        if self._awaited_name is None:
+            return ""
+        return await naming.why_not(self._local, self._awaited_name)
 
     def _replaying(self, remote: ImageHeader, local_ns: Optional[int],
                    inherited: bool) -> ImageStatus:

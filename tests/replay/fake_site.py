@@ -257,6 +257,12 @@ class SitePool(FakePool):
         self.rados.count_write()
         self.rados.remove_snapshot(snap_id)
 
+    async def roll_back(self, oid: str, snap_id: int) -> None:
+        await self.rados.turn()
+        self.rados.count_write()
+        if self.rados.content(oid) is not None or self.rados.content(oid, snap_id) is not None:
+            self.rados.operate(oid, [("rollback", snap_id)], self._context)
+
     async def notify(self, oid: str, payload: bytes = b"") -> None:
         await self.rados.turn()
 

@@ -53,11 +53,11 @@ def demoted(snap_id, peers=US, complete=True):
 
 
 def copied(snap_id, of, primary_uuid=LINK.remote_uuid, peers=NOBODY, by=OURS, demoted=False,
-           complete=True, done=0, snap_seqs=None):
+           complete=True, done=0, snap_seqs=None, ending=""):
     state = SnapState.NON_PRIMARY_DEMOTED if demoted else SnapState.NON_PRIMARY
     name = f".mirror.non_primary.{GLOBAL_ID}.0b5c9a2e-0000-4000-8000-{snap_id:012d}"
     if by != DAEMONS:
-        name = snapshot_name(GLOBAL_ID, primary_uuid, of, verified=by == OURS)
+        name = snapshot_name(GLOBAL_ID, primary_uuid, of, verified=by == OURS) + ending
     return _mirror(snap_id, name, MirrorNamespace(
         state, complete, frozenset(peers), primary_uuid, of, done, snap_seqs or {}))
 

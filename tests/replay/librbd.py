@@ -121,10 +121,12 @@ class PrimaryImage:
         if not self._rng.randrange(3):
             self.header._change(snap_id, protection=Protection.PROTECTED)
 
-    def make_mirror_snapshot(self) -> int:
+    def make_mirror_snapshot(self, demote: bool = False) -> int:
         self._names += 1
+        if demote:
+            self.header.features |= Feature.NON_PRIMARY
         snap_id = self._make_snapshot(f".mirror.primary.{self._names}", MirrorNamespace(
-            SnapState.PRIMARY, True, US))
+            SnapState.PRIMARY_DEMOTED if demote else SnapState.PRIMARY, True, US))
         state = image_state.ImageState(
             "name", Feature(self.header.features & ~Feature.FAST_DIFF),
             snapshots={i: image_state.SnapshotState(s.name, s.namespace, s.protection)

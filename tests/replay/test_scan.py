@@ -88,8 +88,20 @@ class TestFirstSync:
     def test_not_of_an_image_that_is_no_primary(self, remote):
         assert action(None, remote) == Stopped("remote image is not primary")
 
-    def test_not_of_an_image_demoted_before_it_knew_us(self):
-        assert action(None, replica(demoted(3, peers=NOBODY))) == Stopped("remote image demoted")
+    def test_of_an_image_demoted_before_it_knew_us(self):
+        """Nobody removes the demotion of an image that is demoted."""
+        assert action(None, replica(demoted(3, peers=NOBODY))) == Sync(0, demoted(3, peers=NOBODY))
+
+    @pytest.mark.parametrize("newest", [
+        copied(8, of=9, primary_uuid=LINK.local_uuid),
+        copying(8, of=9, primary_uuid=LINK.local_uuid),
+        copied(8, of=9, primary_uuid="third", demoted=True),
+        orphan(8),
+    ])
+    def test_not_of_what_was_primary_once(self, newest):
+        """It has snapshots from when it was."""
+        remote = replica(primary(3), demoted(5), newest)
+        assert action(None, remote) == Stopped("remote image is not primary")
 
 
 class TestIncremental:
@@ -239,7 +251,8 @@ class TestRebase:
 
     def test_not_of_a_demotion_of_our_own(self):
         remote = writable(copied(4, of=7, primary_uuid=LINK.local_uuid, demoted=True), primary(5))
-        assert action(replica(demoted(7)), remote) == Sync(4, primary(5), demoted(7))
+        assert action(replica(demoted(7)), remote) == Sync(
+            4, primary(5), demoted(7), restore=True)
 
 
 class TestNames:
@@ -338,6 +351,58 @@ class TestWhatIsDroppedAndUnlinked:
         assert (found.drop_local, found.unlink_remote) == ((), ())
 
 
+class TestDemotion:
+    """Before all of it is here, nothing may look like a demotion: librbd would promote it."""
+
+    BASE = copied(7, of=3)
+    REMOTE = replica(primary(3), demoted(5))
+
+    @pytest.mark.parametrize("ending, dirty", [(".clean-9", False), (".dirty-9", True)])
+    def test_our_own_attempt_is_resumed(self, ending, dirty):
+        attempt = copying(8, of=5, ending=ending)
+        assert action(replica(self.BASE, attempt), self.REMOTE) == Sync(
+            3, demoted(5), self.BASE, attempt, dirty=dirty)
+
+    def test_the_id_that_is_kept_for_the_demotion(self):
+        name = scan.attempt_name("x", 0x1f, dirty=True)
+        assert scan.demoted_id(copying(8, of=5, ending=name[1:])) == 0x1f
+        assert scan.demoted_id(copying(8, of=5)) is None
+        assert scan.demoted_id(user(8, name)) is None
+
+    @pytest.mark.parametrize("by", [OURS, DAEMONS])
+    @pytest.mark.parametrize("done", [0, 40])
+    def test_one_that_can_be_promoted_is_not(self, by, done):
+        attempt = copying(8, of=5, demoted=True, by=by, done=done)
+        assert action(replica(self.BASE, attempt), self.REMOTE) == Sync(
+            3, demoted(5), self.BASE, dirty=True)
+        assert action(replica(attempt), self.REMOTE) == Sync(0, demoted(5), dirty=True)
+
+    def test_ours_upon_one_that_can_be_promoted(self):
+        theirs, attempt = copying(8, of=5, demoted=True, by=DAEMONS), copying(9, of=5)
+        assert action(replica(self.BASE, theirs, attempt), self.REMOTE) == Sync(
+            3, demoted(5), self.BASE, attempt, dirty=True)
+
+    def test_what_served_the_attempt_goes_once_the_demotion_is_here(self):
+        whole = copied(9, of=5, demoted=True)
+        attempt = copying(8, of=5)
+        assert plan(replica(self.BASE, attempt, whole), self.REMOTE) == Plan(
+            Stopped("remote image demoted"), (self.BASE, attempt))
+
+    def test_a_copy_that_has_it_and_does_not_say_so(self):
+        assert action(replica(copied(7, of=5)), self.REMOTE) == Sync(
+            5, demoted(5), copied(7, of=5))
+
+    def test_one_that_was_made_for_another_peer(self):
+        """The peer was removed and added again since."""
+        remote = replica(primary(3, peers=THEM), demoted(5, peers=THEM))
+        assert action(replica(self.BASE), remote) == Sync(
+            3, demoted(5, peers=THEM), self.BASE)
+
+    def test_one_that_is_being_made(self):
+        remote = replica(primary(3), demoted(5, complete=False))
+        assert isinstance(action(replica(self.BASE), remote), Waiting)
+
+
 class TestFailover:
     """A demotion here or there, and the way back."""
 
@@ -365,7 +430,8 @@ class TestFailover:
         """This site demoted first (snapshot 5 here) and the other one was promoted since."""
         local = replica(primary(3, peers=THEM), demoted(5, peers=THEM))
         remote = writable(copied(7, of=5, primary_uuid=LINK.local_uuid, demoted=True), primary(8))
-        assert plan(local, remote) == Plan(Sync(7, primary(8), demoted(5, peers=THEM)))
+        assert plan(local, remote) == Plan(
+            Sync(7, primary(8), demoted(5, peers=THEM), restore=True))
 
     def test_before_the_other_site_is_promoted(self):
         local = replica(demoted(5))
@@ -390,7 +456,7 @@ class TestFailover:
         remote = writable(
             copied(7, of=5, primary_uuid=LINK.local_uuid, demoted=True), demoted(9),
             copied(13, of=12, primary_uuid=LINK.local_uuid, demoted=True), primary(14))
-        assert action(local, remote) == Sync(13, primary(14), demoted(12))
+        assert action(local, remote) == Sync(13, primary(14), demoted(12), restore=True)
 
     def test_continued_after_the_way_back(self):
         local = replica(demoted(5), copied(6, of=8))
@@ -410,6 +476,13 @@ class TestFailover:
         remote = writable(copied(7, of=5, primary_uuid=LINK.local_uuid, demoted=True), primary(8))
         assert action(replica(demoted(5), attempt), remote) == Sync(
             7, primary(8), demoted(5), attempt)
+
+    def test_a_daemon_s_attempt_upon_our_own_demotion_is_made_anew(self):
+        """A daemon leaves what was written here after the demotion."""
+        attempt = copying(6, of=8, done=3, by=DAEMONS)
+        remote = writable(copied(7, of=5, primary_uuid=LINK.local_uuid, demoted=True), primary(8))
+        assert action(replica(demoted(5), attempt), remote) == Sync(
+            7, primary(8), demoted(5), dirty=True, restore=True)
 
     def test_promoted_there_before_our_uuid_was_known(self):
         remote = writable(copied(7, of=5, primary_uuid=LINK.local_uuid, demoted=True),

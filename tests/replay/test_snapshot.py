@@ -7,6 +7,7 @@ MIRROR_MGR_SEEDS=1000 in the environment tries many more histories than a run of
 import asyncio
 import os
 import random
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -16,7 +17,7 @@ from mirror_mgr.replay import scan, snapshot
 from mirror_mgr.replay.budget import Budget
 from mirror_mgr.replay.image import Copy, Image
 from mirror_mgr.replay.snapshot import Means, SnapshotSync
-from mirror_mgr.wire.constants import Feature, ObjectState
+from mirror_mgr.wire.constants import Feature, ObjectState, SnapState
 from mirror_mgr.wire.header import header_oid, object_map_oid
 from mirror_mgr.wire.object_map import ObjectMap
 from mirror_mgr.wire.snapshot import MirrorNamespace, UserNamespace
@@ -56,9 +57,10 @@ class Sites:
 
     # --- the primary's life ------------------------------------------------------------------
 
-    def live(self, rollbacks=False):
+    def live(self, rollbacks=False, demote=False):
         """Change the image, with user snapshots in between, up to a mirror snapshot."""
         primary = self.primary
+        primary.header.features &= ~Feature.NON_PRIMARY
         for _ in range(self.rng.randrange(4)):
             primary.change(self.rng.randrange(7))
             primary.make_user_snapshot()
@@ -67,7 +69,7 @@ class Sites:
         if rollbacks and users and not self.rng.randrange(3):
             primary.roll_back(self.rng.choice(list(users.values())))
         primary.change(self.rng.randrange(9))
-        return primary.make_mirror_snapshot()
+        return primary.make_mirror_snapshot(demote)
 
     # --- the worker --------------------------------------------------------------------------
 
@@ -105,6 +107,8 @@ class Sites:
         if not finish:
             return
         await sync.finish()
+        if remote.features & Feature.NON_PRIMARY:
+            return
         for old in remote.mirror_snapshots:
             if old.id < plan.action.end.id and old.id in self.primary.header.snapshots:
                 self.primary.remove_snapshot(old.id)
@@ -130,7 +134,16 @@ class Sites:
         complete = [i for i, s in self.copy.snapshots.items()
                     if is_mirror(s) and s.namespace.complete]
         assert not complete or max(complete) in self.finished, "the base is being removed"
+        self._check_that_what_can_be_promoted_is_whole()
         self._check_that_nothing_is_hidden()
+
+    def _check_that_what_can_be_promoted_is_whole(self):
+        """librbd promotes an image whose newest mirror snapshot is demoted, with no force."""
+        mirrors = [s for _, s in sorted(self.copy.snapshots.items()) if is_mirror(s)]
+        if mirrors and mirrors[-1].namespace.is_demoted:
+            assert mirrors[-1].namespace.complete
+            end = mirrors[-1].namespace.primary_snap_id
+            assert shown(self.b, self.copy) == self.primary.contents[end]
 
     def _check_that_nothing_is_hidden(self):
         """What a map calls absent reads as zeros, and a rollback removes it."""
@@ -248,6 +261,97 @@ def test_death_at_every_write_of_a_sync(seed, features, first):
         lives += 1
     sites.check_synced(end)
     assert lives > 3
+
+
+@VARIANTS
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("seed", SEEDS[:2])
+def test_death_at_every_write_of_a_demotion(seed, features, clones, blind, first):
+    lives = 0
+    while True:
+        sites = Sites(seed, features, clones, blind)
+        if not first:
+            sites.live()
+            assert sites.work()
+        end = sites.live(demote=True)
+        if sites.work(lives):
+            break
+        sites.check_finished()
+        assert sites.work() and sites.work()
+        sites.check_synced(end)
+        lives += 1
+    sites.check_synced(end)
+    [whole] = [s.namespace for s in sites.copy.snapshots.values() if is_mirror(s)]
+    assert (whole.state, whole.complete) == (SnapState.NON_PRIMARY_DEMOTED, True)
+    end = sites.live()
+    assert sites.work()
+    sites.check_synced(end)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_copy_of_a_demotion_that_a_daemon_began(seed):
+    """It could be promoted though it is incomplete: that ends before anything is copied."""
+    sites = Sites(seed)
+    sites.live()
+    assert sites.work()
+    end = sites.live(demote=True)
+    sites.work(lives=sites.rng.randrange(3, 25))
+    attempts = [i for i, s in sites.copy.snapshots.items()
+                if is_mirror(s) and not s.namespace.complete]
+    for snap_id in attempts:
+        found = sites.copy.snapshots[snap_id]
+        sites.copy.snapshots[snap_id] = replace(
+            found, name="a daemon's", namespace=replace(
+                found.namespace, state=SnapState.NON_PRIMARY_DEMOTED))
+    for lives in range(12, 60, 4):
+        sites.work(lives)
+        mirrors = [s for _, s in sorted(sites.copy.snapshots.items()) if is_mirror(s)]
+        if mirrors[-1].id not in attempts:
+            sites.check_finished()
+    assert sites.work() and sites.work()
+    sites.check_synced(end)
+
+
+@VARIANTS
+@pytest.mark.parametrize("seed", SEEDS)
+def test_what_was_written_after_the_demotion_is_undone(seed, features, clones, blind):
+    """A client's write waited for the lock while the image was demoted; then roles changed."""
+    sites = Sites(seed, features, clones, blind)
+    sites.live()
+    assert sites.work()
+    start = sites.copied()
+    turn_into_demoted_primary(sites, start)
+    stray_writes(sites)
+    end = sites.live()
+    for _ in range(sites.rng.randrange(4)):
+        sites.work(sites.rng.randrange(30))
+    assert sites.work() and sites.work()
+    assert shown(sites.b, sites.copy) == sites.primary.contents[end]
+
+
+def turn_into_demoted_primary(sites, start):
+    """The copy was primary and demoted; what is the source here has its demotion at `start`."""
+    for header, snap_id, namespace in (
+            (sites.copy, sites.copy.snap_seq, MirrorNamespace(
+                SnapState.PRIMARY_DEMOTED, True, frozenset())),
+            (sites.primary.header, start, MirrorNamespace(
+                SnapState.NON_PRIMARY_DEMOTED, True, frozenset(), LINK.local_uuid,
+                sites.copy.snap_seq))):
+        header.snapshots[snap_id] = replace(header.snapshots[snap_id], namespace=namespace)
+
+
+def stray_writes(sites):
+    """As librbd makes them: the object map says so first."""
+    copy = sites.copy
+    oid = object_map_oid("copy")
+    for number in range(-(-copy.size // OBJECT)):
+        if not sites.rng.randrange(3):
+            cells = bytearray(sites.b.maps[oid].cells) if oid in sites.b.maps else None
+            sites.b.operate(f"rbd_data.copy.{number:016x}", [("write", 3, b"stray")],
+                            list(copy.snapshots))
+            if cells is not None:
+                cells[number] = ObjectState.EXISTS
+                sites.b.maps[oid] = ObjectMap(cells)
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -12,7 +12,7 @@ from ...wire import journal_event as events
 from ...wire.constants import Feature, ObjectState, Protection
 from ...wire.object_map import ObjectMap
 from ...wire.snapshot import Namespace, Snapshot
-from .. import children, state
+from .. import children, naming, state
 from ..lanes import for_each
 from ..maps import head_after
 from .target import Target
@@ -167,8 +167,7 @@ class Operations:
     async def _rename(self, event: events.Rename) -> None:
         if event.name == self.name:
             return
-        await state.rename(self._copy, self.name, event.name)
-        self.name = event.name
+        self.name = await naming.rename(self._copy, self.name, event.name)
 
     async def _flatten(self, event: events.Flatten) -> None:
         await self._target.flatten()
