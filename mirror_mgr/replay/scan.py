@@ -15,6 +15,7 @@ from ..wire.header import ImageHeader
 from ..wire.snapshot import MirrorNamespace, Snapshot, TrashNamespace
 
 LOCAL_IS_PRIMARY = "local image is primary"
+NO_PRIMARY = "remote image is not primary, and there is no copy of it here"
 
 _ATTEMPT = re.compile(r"\.(dirty|clean)-([0-9a-f]{1,16})$")
 _MADE_BY_US = uuid.UUID("6d697272-6f72-5f6d-a772-5f736e617073")
@@ -310,6 +311,9 @@ def _demoted(newest: Snapshot, base: Optional[Snapshot]) -> Union[Snapshot, Acti
 
 
 def _first_sync(remote: ImageHeader, link: Link) -> Action:
+    """As the daemon: an image that is primary nowhere may be left over from one that is."""
+    if remote.features & Feature.NON_PRIMARY:
+        return Stopped(NO_PRIMARY)
     end = _end(remote, 0, link, None, [])
     return Sync(0, end) if isinstance(end, Snapshot) else end
 

@@ -369,6 +369,8 @@ class ImageReplayer:
             if isinstance(link, (scan.Waiting, scan.Broken)):
                 self._wait_for_parent(link)
                 return False
+            # Since it was looked up last the primary may have been renamed.
+            self.name = await self._find_name()
             self._copy = await create.create(self._local, self._source, remote,
                                              self.mirrored.global_id, self.name, link)
             self._created = False
@@ -533,6 +535,8 @@ def _copied_ns(base: Optional[Snapshot], remote: ImageHeader) -> Optional[int]:
 def _stopped(reason: str, remote: ImageHeader) -> ImageStatus:
     if reason == scan.LOCAL_IS_PRIMARY:
         return status.primary(here_alone=bool(remote.features & Feature.NON_PRIMARY))
+    if reason == scan.NO_PRIMARY:
+        return status.no_primary()
     return status.demoted(reason) if reason.startswith("remote image") else status.stopped(reason)
 
 

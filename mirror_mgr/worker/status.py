@@ -131,6 +131,13 @@ def demoted(reason: str) -> ImageStatus:
     return ImageStatus(StatusState.UNKNOWN, reason, states.DEMOTED, reason)
 
 
+def no_primary() -> ImageStatus:
+    """Of an image that is primary nowhere and has no copy here."""
+    return ImageStatus(StatusState.UNKNOWN, "remote image is not primary", states.WAITING,
+                       "the image is primary at no site, so no copy of it is made: promote it "
+                       "where it is, or disable its mirroring there")
+
+
 def waiting(reason: str) -> ImageStatus:
     """Nothing is copied before something else is there."""
     return ImageStatus(StatusState.STARTING_REPLAY, reason, states.WAITING, reason)

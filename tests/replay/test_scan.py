@@ -62,8 +62,9 @@ class TestFirstSync:
     def test_to_the_newest_that_is_complete(self):
         assert action(None, writable(primary(3), primary(5, complete=False))) == Sync(0, primary(3))
 
-    def test_of_a_demoted_image(self):
-        assert action(None, replica(primary(3), demoted(5))) == Sync(0, demoted(5))
+    def test_of_an_image_that_was_demoted_since(self):
+        """A copy was begun."""
+        assert action(replica(), replica(primary(3), demoted(5))) == Sync(0, demoted(5))
 
     @pytest.mark.parametrize("local", [None, replica()])
     @pytest.mark.parametrize("remote, snap_id", [
@@ -80,17 +81,20 @@ class TestFirstSync:
 
     @pytest.mark.parametrize("remote", [
         replica(),
+        replica(primary(3), demoted(5)),
+        replica(primary(3)),
         replica(copied(3, of=8, primary_uuid="third")),
         replica(copying(3, of=8, primary_uuid="third")),
         replica(copied(3, of=8, primary_uuid="third", demoted=True, peers=US)),
         replica(copied(3, of=8, primary_uuid=LINK.local_uuid, demoted=True, peers=US)),
     ])
     def test_not_of_an_image_that_is_no_primary(self, remote):
-        assert action(None, remote) == Stopped("remote image is not primary")
+        assert action(None, remote) == Stopped(scan.NO_PRIMARY)
 
     def test_of_an_image_demoted_before_it_knew_us(self):
         """Nobody removes the demotion of an image that is demoted."""
-        assert action(None, replica(demoted(3, peers=NOBODY))) == Sync(0, demoted(3, peers=NOBODY))
+        assert action(replica(), replica(demoted(3, peers=NOBODY))) == Sync(
+            0, demoted(3, peers=NOBODY))
 
     @pytest.mark.parametrize("newest", [
         copied(8, of=9, primary_uuid=LINK.local_uuid),
@@ -101,7 +105,7 @@ class TestFirstSync:
     def test_not_of_what_was_primary_once(self, newest):
         """It has snapshots from when it was."""
         remote = replica(primary(3), demoted(5), newest)
-        assert action(None, remote) == Stopped("remote image is not primary")
+        assert action(replica(), remote) == Stopped("remote image is not primary")
 
 
 class TestIncremental:
