@@ -44,8 +44,7 @@ async def create(pool: Pool, source: Image, header: ImageHeader, global_id: str,
         await add_to_directory(pool, name, copy.id)
     except AlreadyExists:
         await forget(pool, copy.id, global_id)
-        raise AlreadyExists(f"image {name!r} exists here and is not a copy of the mirrored image; "
-                            "rename or remove it") from None
+        raise
     await create_header(copy, source, header, header.features & ~_NOT_COPIED, parent)
     await pool.call(copy.header_oid, cls_rbd.set_features(
         Feature.NON_PRIMARY, Feature.NON_PRIMARY))
@@ -87,14 +86,29 @@ async def remove_empty(pool: Pool, image_id: str, name: str) -> None:
     await pool.remove(header_oid(image_id))
 
 
+async def require_free(pool: Pool, name: str) -> None:
+    """Raise AlreadyExists, with what to do, when an image has the name."""
+    if await pool.stat(id_oid(name)) is not None:
+        raise _taken(name)
+
+
 async def add_to_directory(pool: Pool, name: str, image_id: str) -> None:
-    """Give the name to an image; raise AlreadyExists when another has it."""
-    await Image(pool, image_id).claim_name(name)
+    """Give the name to an image; raise AlreadyExists, with what to do, when another has it."""
     try:
+        # First: a daemon can clear away what is in the directory, but no name that leads nowhere.
         await pool.call(DIRECTORY, cls_rbd.dir_add_image(name, image_id))
-    except BaseException:
-        await pool.remove(id_oid(name))
-        raise
+    except AlreadyExists:
+        raise _taken(name) from None
+    try:
+        await Image(pool, image_id).claim_name(name)
+    except AlreadyExists:
+        await pool.call(DIRECTORY, cls_rbd.dir_remove_image(name, image_id))
+        raise _taken(name) from None
+
+
+def _taken(name: str) -> AlreadyExists:
+    return AlreadyExists(f"image {name!r} exists here and is not a copy of the mirrored image; "
+                         "rename or remove it")
 
 
 async def create_header(copy: Copy, source: Image, header: ImageHeader, features: Feature,

@@ -142,7 +142,8 @@ async def _leave_mirroring(pool: Pool, image_id: str, name: str, global_id: str,
         journal = ImageJournal(pool, image_id)
         await journal.remove()
         await journal.create(LOCAL_OWNER)
-    await pool.remove(id_oid(name))
+    if await Copy(pool, image_id).has_name(name):
+        await pool.remove(id_oid(name))
     try:
         await pool.call(DIRECTORY, cls_rbd.dir_remove_image(name, image_id))
     except NotFound:
@@ -167,9 +168,9 @@ async def _purge(pool: Pool, image_id: str) -> None:
                 await copy.remove_snapshot(header, snapshot, merged=True)
             await _remove_data(copy, header)
             await children.release(pool, image_id, header)
-            await ImageJournal(pool, image_id).remove()
-            await pool.remove(object_map_oid(image_id))
-            await pool.remove(header_oid(image_id))
+        await ImageJournal(pool, image_id).remove()
+        await pool.remove(object_map_oid(image_id))
+        await pool.remove(header_oid(image_id))
         await pool.call(TRASH, cls_rbd.trash_remove(image_id))
     finally:
         copy.pool.close()

@@ -10,7 +10,7 @@ from ..cluster.pool import Watch
 from ..errors import MalformedData, MirrorError, NotFound, NotReady
 from ..replay import parent, scan, trash
 from ..replay.hold import Hold
-from ..replay.journal.bootstrap import FirstSync, create_copy, made_before
+from ..replay.journal.bootstrap import FirstSync, create_copy, discard
 from ..replay.journal.replay import History, JournalReplay
 from ..replay.journal.store import ImageJournal
 from ..replay.journal.tags import is_linked, is_mirrored, is_primary
@@ -122,8 +122,8 @@ class JournalImageReplayer(ImageReplayer):
 
     async def _look_and_act(self) -> bool:
         async with self._gates.looking:
+            await self._settle_copy()
             await self._ensure_watches()
-            await self._know_name()
             remote = await self._remote_journal()
             local = await self._local_journal()
             if self._link.local_uuid not in remote.clients:
@@ -146,6 +146,18 @@ class JournalImageReplayer(ImageReplayer):
                 return False
             return await self._create()
         return await self._follow(local, remote)
+
+    async def _settle_copy(self) -> None:
+        """Know the copy and its name; clear away one whose creation was cut short."""
+        if self._copy is None:
+            await self._find_copy()
+            if self._copy is not None:
+                await self._unwatch()
+        await self._know_name()
+        if self._copy is not None and not self._created:
+            await self._unwatch()
+            await discard(self._copy, self.name, self.mirrored.global_id, self._link)
+            self._copy, self._created = None, True
 
     def _follows(self, local: Optional[JournalHeader]) -> bool:
         """Whether the copy is not yet told that the other site is primary no more."""
@@ -214,12 +226,10 @@ class JournalImageReplayer(ImageReplayer):
             self._wait_for_parent(link)
             return False
         self._tell(status.bootstrapping("CREATE_LOCAL_IMAGE"))
-        global_id = self.mirrored.global_id
-        self._copy = await made_before(self._local, self._journal, global_id, self._link)
-        self._fresh = self._copy is None
-        if self._copy is None:
-            self._copy = await create_copy(self._local, self._source, source, self._journal,
-                                           global_id, self.name, self._link, link)
+        self._copy = await create_copy(
+            self._local, self._source, source, self._journal, self.mirrored.global_id, self.name,
+            self._link, link)
+        self._fresh = True
         await self._unwatch()
         return True
 

@@ -23,6 +23,7 @@ from ..errors import Fenced, MirrorError, NotFound, NotReady
 from ..replay import create, trash
 from ..replay.budget import Budget
 from ..replay.image import Copy
+from ..replay.journal.bootstrap import is_half_made
 from ..replay.journal.store import ImageJournal
 from ..replay.scan import Link
 from ..replay.snapshot import Means
@@ -146,20 +147,30 @@ class NamespaceReplayer:
         last = journal.last_tag if journal is not None else None
         return last is not None and last.owner == self._link.remote_uuid
 
-    async def _discard(self, copy: Copy, header: Optional[ImageHeader], global_id: str) -> None:
+    async def _discard(self, copy: Copy, header: Optional[ImageHeader],
+                       image: MirrorImage) -> None:
         """What somebody began to create and left, if it is no image that is being enabled here."""
-        if header is not None and (
+        if image.mode == ImageMode.JOURNAL:
+            if not is_half_made(header, await ImageJournal(copy.pool, copy.id).header(),
+                                self._link):
+                return
+        elif header is not None and (
                 not header.features & Feature.NON_PRIMARY or header.mirror_snapshots):
             return
+        global_id = image.global_id
         log.info("image %s: its creation was given up, and its primary is mirrored no more",
                  global_id)
         try:
             name = cls_rbd.decode_dir_get_name(await copy.pool.call(
                 DIRECTORY, cls_rbd.dir_get_name(copy.id)))
         except NotFound:
-            await create.forget(copy.pool, copy.id, global_id)
-        else:
+            name = ""
+        if image.mode == ImageMode.JOURNAL:
+            await trash.move_to_trash(copy, name or copy.id, global_id, 0, image.mode)
+        elif name:
             await create.discard(copy.pool, copy.id, global_id, name)
+        else:
+            await create.forget(copy.pool, copy.id, global_id)
 
     async def _remove_orphan(self, image_id: str, image: MirrorImage) -> None:
         """The copy of an image that was removed, or is mirrored no more, goes as well."""
@@ -168,7 +179,7 @@ class NamespaceReplayer:
         try:
             header = await copy.header()
             if image.state == MirrorImageState.CREATING:
-                await self._discard(copy, header, global_id)
+                await self._discard(copy, header, image)
                 return
             if header is None or not await self._is_copy(copy, header, mode):
                 return
@@ -272,9 +283,8 @@ def orphaned(local: MirrorPool, remote: MirrorPool) -> Dict[str, MirrorImage]:
         return {}
     known = {image.global_id for image in remote.images.values()}
     return {image_id: image for image_id, image in local.images.items()
-            if image.global_id not in known and (
-                image.state == MirrorImageState.ENABLED
-                or image.state == MirrorImageState.CREATING and image.mode == ImageMode.SNAPSHOT)}
+            if image.global_id not in known and image.state in (
+                MirrorImageState.ENABLED, MirrorImageState.CREATING)}
 
 
 class PoolReplayer:

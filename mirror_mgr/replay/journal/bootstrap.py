@@ -17,12 +17,12 @@ from ...errors import AlreadyExists, NotFound, NotReady, ReadOnly
 from ...wire import cls_rbd
 from ...wire.constants import Feature, ImageMode, MirrorImageState, ObjectState, Protection
 from ...wire.header import MIRRORING, ImageHeader, ParentLink
-from ...wire.journal import PeerClientData, PeerState, SyncPoint
+from ...wire.journal import JournalHeader, PeerClientData, PeerState, SyncPoint
 from ...wire.mirror import MirrorImage
 from ...wire.object_map import ObjectMap, merged, numbers
 from ...wire.snapshot import Snapshot, UserNamespace
 from ...wire.watch_notify import encode_image_updated
-from .. import create
+from .. import create, trash
 from ..copyup import CopyUp, of_parent, seen_at_last
 from ..hold import Hold
 from ..image import Copy, Image
@@ -43,55 +43,80 @@ async def create_copy(pool: Pool, source: Image, header: ImageHeader, journal: I
                       global_id: str, name: str, link: Link, parent: Optional[ParentLink]) -> Copy:
     """Create the copy, empty, owned by the other site; return it.
 
-    `parent` is what it is to be a clone of here.  Its entry in the list of mirrored images comes
-    last: what a try before this one left is found by the id that the primary's journal has, and
-    removed.  Raise AlreadyExists when an image that is no copy of this one has the name.
+    `parent` is what it is to be a clone of here.  Until it is whole its mirror image is `creating`,
+    by which whoever comes later knows that it may be cleared away.  Its journal is there before
+    that: without one a daemon can't.  Raise AlreadyExists when another image has the name.
     """
-    await _clear_away(pool, journal, name, link)
+    await _forget_last_try(pool, journal, link)
+    await create.require_free(pool, name)
     copy = Copy(pool, create.new_id(pool))
     await journal.register(link.local_uuid, PeerClientData(copy.id, PeerState.SYNCING))
-    try:
-        await create.add_to_directory(pool, name, copy.id)
-    except AlreadyExists:
-        raise AlreadyExists(f"image {name!r} exists here and is not a copy of the mirrored image; "
-                            "rename or remove it") from None
+    await ImageJournal(pool, copy.id).create(link.remote_uuid)
+    await _set_state(copy, global_id, MirrorImageState.CREATING)
     await create.create_header(copy, source, header, header.features & ~_NOT_COPIED, parent)
     if header.metadata:
         await pool.call(copy.header_oid, cls_rbd.metadata_set(header.metadata))
-    await ImageJournal(pool, copy.id).create(link.remote_uuid)
-    await pool.call(MIRRORING, cls_rbd.mirror_image_set(copy.id, MirrorImage(
-        global_id, MirrorImageState.ENABLED, ImageMode.JOURNAL)))
+    try:
+        await create.add_to_directory(pool, name, copy.id)
+    except AlreadyExists:
+        await discard(copy, name, global_id, link)
+        await journal.unregister(link.local_uuid)
+        raise
+    await _set_state(copy, global_id, MirrorImageState.ENABLED)
     # The other site is to register in the copy's journal before the copy may ever be promoted.
     await pool.notify(MIRRORING, encode_image_updated(copy.id, global_id))
     return copy
 
 
-async def made_before(pool: Pool, journal: ImageJournal, global_id: str,
-                      link: Link) -> Optional[Copy]:
-    """The copy as a try before this one left it, if that was whole; nobody was told of it."""
-    header = await journal.header()
-    known = header.peer(link.local_uuid) if header is not None else None
-    if known is None or not known.image_id:
-        return None
-    try:
-        entry = cls_rbd.decode_mirror_image_get(await pool.call(
-            MIRRORING, cls_rbd.mirror_image_get(known.image_id)))
-    except NotFound:
-        return None
-    is_whole = entry.global_id == global_id and entry.state == MirrorImageState.ENABLED
-    return Copy(pool, known.image_id) if is_whole else None
+async def _set_state(copy: Copy, global_id: str, state: MirrorImageState) -> None:
+    await copy.pool.call(MIRRORING, cls_rbd.mirror_image_set(copy.id, MirrorImage(
+        global_id, state, ImageMode.JOURNAL)))
 
 
-async def _clear_away(pool: Pool, journal: ImageJournal, name: str, link: Link) -> None:
+async def discard(copy: Copy, name: str, global_id: str, link: Link) -> None:
+    """Clear away a copy that is still `creating`.  May be repeated.
+
+    It has no data yet.  Raise AlreadyExists when it is more than what :func:`create_copy` makes.
+    """
+    header, journal = await copy.header(), await ImageJournal(copy.pool, copy.id).header()
+    if not is_half_made(header, journal, link):
+        raise AlreadyExists(
+            f"image {name!r} counts as a copy that is being made, but is in use; to keep it, "
+            "disable its mirroring here with --force and rename it, or else remove it")
+    await trash.move_to_trash(copy, name, global_id, 0, ImageMode.JOURNAL)
+
+
+def is_half_made(header: Optional[ImageHeader], journal: Optional[JournalHeader],
+                 link: Link) -> bool:
+    """Whether an image that is `creating` is nothing but a copy that is not made yet.
+
+    One that is being enabled here is not: its journal is its own.
+    """
+    if header is not None and header.snapshots:
+        return False
+    last = journal.last_tag if journal is not None else None
+    return last.owner == link.remote_uuid if last is not None else header is None
+
+
+async def _forget_last_try(pool: Pool, journal: ImageJournal, link: Link) -> None:
+    """Take back the registration, and the journal that a try left which got no further.
+
+    What image the registration names is the other site's word: one that exists is left alone.
+    """
     header = await journal.header()
     known = header.peer(link.local_uuid) if header is not None else None
     if known is not None and known.image_id:
-        try:
-            await pool.call(MIRRORING, cls_rbd.mirror_image_get(known.image_id))
-        except NotFound:
-            await ImageJournal(pool, known.image_id).remove()
-            await create.remove_empty(pool, known.image_id, name)
+        await _remove_lone_journal(pool, known.image_id, link)
     await journal.unregister(link.local_uuid)
+
+
+async def _remove_lone_journal(pool: Pool, image_id: str, link: Link) -> None:
+    journal = ImageJournal(pool, image_id)
+    header = await journal.header()
+    if header is None or any(tag.owner != link.remote_uuid for tag in header.tags):
+        return
+    if await Image(pool, image_id).header() is None:
+        await journal.remove()
 
 
 class FirstSync:

@@ -1,0 +1,154 @@
+"""One journal-mode image's replayer: which copy it takes for its own, and what it clears away."""
+
+import asyncio
+
+import pytest
+
+from mirror_mgr.errors import AlreadyExists
+from mirror_mgr.replay.budget import Budget
+from mirror_mgr.replay.image import Copy
+from mirror_mgr.replay.journal.store import ImageJournal
+from mirror_mgr.replay.snapshot import Means
+from mirror_mgr.wire.constants import ImageMode, MirrorImageState
+from mirror_mgr.wire.journal import LOCAL_OWNER, ORPHAN, TagData
+from mirror_mgr.worker import pool as pool_module
+from mirror_mgr.worker.image import Gate, Gates, Mirrored
+from mirror_mgr.worker.journal_image import JournalImageReplayer
+from mirror_mgr.worker.stops import ManualStops
+from tests.replay.fake_rados import Killed
+from tests.replay.headers import GLOBAL_ID, LINK
+from tests.replay.journal.fake_journals import mirrored
+from tests.replay.journal.test_bootstrap import FEATURES, SIZE, Sites, in_memory  # noqa: F401
+from tests.virtual_time import run, settle
+
+CREATING = MirrorImageState.CREATING
+
+
+def replayer(sites, local_id=None):
+    """One of the image "i"; `local_id` is what the list of mirrored images had for it."""
+    state = sites.b.mirrored[local_id].state if local_id else None
+    return JournalImageReplayer(
+        sites.b.pool(), sites.a.pool(), LINK, lambda: Means(Budget(1 << 20), None),
+        Mirrored(GLOBAL_ID, "source", local_id, state, ImageMode.JOURNAL),
+        Gates(asyncio.Semaphore(1), Gate(1)), lambda replayer: None)
+
+
+def begin(sites, lives=8):
+    """Have the creation of a copy cut short; return its id."""
+    sites.b.lives = lives
+    with pytest.raises(Killed):
+        asyncio.run(sites.create())
+    sites.b.lives = None
+    [image_id] = sites.b.mirrored
+    assert sites.b.mirrored[image_id].state == CREATING
+    return image_id
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_a_copy_that_was_half_made_is_made_anew(listed):
+    """Be it that the list of mirrored images had it, or that the try was cut short since."""
+    sites = Sites()
+    begun = begin(sites)
+    one = replayer(sites, begun if listed else None)
+    assert run(one._look_and_act()) is True
+    [made] = sites.b.mirrored
+    assert made != begun and one.copy_id == made
+    assert one.as_found.local_state == MirrorImageState.ENABLED
+    assert sites.b.names == {"i": made}
+    run(sites.sweep())
+    assert not [oid for oid, what in sites.b.everything().items() if begun in oid]
+
+
+def test_a_copy_that_was_made_after_the_list_is_found():
+    sites = Sites()
+    copy = asyncio.run(sites.create())
+    one = replayer(sites)
+    run(one._settle_copy())
+    assert one.copy_id == copy.id and not one._fresh
+
+
+def test_a_name_that_is_taken_is_told_with_what_to_do():
+    sites = Sites()
+    sites.b.add_image("i", "another", FEATURES, SIZE)
+    before = sites.b.everything()
+    for _ in range(2):
+        with pytest.raises(AlreadyExists) as caught:
+            run(replayer(sites)._look_and_act())
+        assert "rename or remove" in str(caught.value)
+    assert sites.b.everything() == before and sites.registered is None
+
+
+class TestOrphans:
+    """The primary is mirrored no more."""
+
+    def refresh(self, sites):
+        del sites.a.mirrored["source"]
+
+        async def body():
+            namespace = pool_module.NamespaceReplayer(
+                "", sites.b.pool(), sites.a.pool(), LINK, None, None, ManualStops(), lambda: None,
+                lambda task: None)
+            await namespace._remove_orphan(*next(iter(sites.b.mirrored.items())))
+            await namespace.close()
+
+        run(body())
+
+    def test_a_copy_goes(self):
+        sites = Sites()
+        asyncio.run(sites.create())
+        self.refresh(sites)
+        assert not sites.b.names and not sites.b.mirrored and sites.b.trash
+
+    @pytest.mark.parametrize("owner", [ORPHAN, LOCAL_OWNER])
+    def test_one_that_has_the_demotion_or_was_promoted_stays(self, owner):
+        """It may be the last that has all of it."""
+        sites = Sites()
+        copy = asyncio.run(sites.create())
+        asyncio.run(ImageJournal(sites.b.pool(), copy.id).allocate(TagData(owner), 0))
+        before = sites.b.everything()
+        self.refresh(sites)
+        assert sites.b.everything() == before
+
+    @pytest.mark.parametrize("lives", [4, 5, 6, 7, 8])
+    def test_a_half_made_copy_goes(self, lives):
+        sites = Sites()
+        begin(sites, lives)
+        self.refresh(sites)
+        run(sites.sweep())
+        assert not any(sites.b.everything().values())
+
+    def test_an_image_that_is_being_enabled_here_stays(self):
+        sites = Sites()
+        sites.b.add_image("mine", "own", FEATURES, SIZE)
+        asyncio.run(ImageJournal(sites.b.pool(), "own").create(LOCAL_OWNER))
+        sites.b.mirrored["own"] = mirrored("another global id", CREATING)
+        before = sites.b.everything()
+        self.refresh(sites)
+        assert sites.b.everything() == before
+
+
+def test_watches_are_those_of_the_copy_that_there_is():
+    sites = Sites()
+
+    async def body():
+        one = replayer(sites)
+        await one._ensure_watches()
+        assert len(one._watches) == 1
+        copy = await sites.create()
+        await one._settle_copy()
+        await one._ensure_watches()
+        assert one.copy_id == copy.id and len(one._watches) == 2
+        await settle()
+
+    run(body())
+
+
+def test_copies_are_known_by_the_mark_here_alone():
+    """What the primary's journal names is no reason to take an image for the copy."""
+    sites = Sites()
+    copy = asyncio.run(sites.create())
+    del sites.b.mirrored[copy.id]
+    one = replayer(sites)
+    run(one._settle_copy())
+    assert one.copy_id is None and sites.registered.image_id == copy.id
+    assert asyncio.run(Copy(sites.b.pool(), copy.id).header()) is not None
