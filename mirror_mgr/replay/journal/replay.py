@@ -355,6 +355,10 @@ class JournalReplay:
         self._stale_orphan = (data.mirror_uuid == ORPHAN and before.mirror_uuid == ORPHAN
                               and before.predecessor.mirror_uuid == "")
         if data != before and not self._stale_orphan:
+            # Noted first: from a demotion on the copy may be promoted, and what is replayed once
+            # more after a failback would overwrite what was written here in between.
+            self._done(self._committable)
+            await self._commit()
             self._last_tag = await self._local.allocate(data, self._last_tag.tag_class)
         self._tag = tid
 

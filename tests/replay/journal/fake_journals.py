@@ -3,13 +3,20 @@ journal.
 """
 
 import errno
-from typing import Any, Dict
+from dataclasses import replace
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from mirror_mgr.errors import AlreadyExists, Busy, MirrorError, NotFound
 from mirror_mgr.wire.constants import Feature, ImageMode, MirrorImageState
 from mirror_mgr.wire.encoding import Decoder, Encoder
 from mirror_mgr.wire.header import DIRECTORY, MIRRORING, TRASH, header_oid, id_oid
-from mirror_mgr.wire.journal import Client, ClientState, JournalHeader, encode_positions
+from mirror_mgr.wire.journal import (
+    Client,
+    ClientState,
+    JournalHeader,
+    decode_positions,
+    encode_positions,
+)
 from mirror_mgr.wire.mirror import MirrorImage
 from mirror_mgr.wire.object_map import ObjectMap
 from mirror_mgr.wire.trash import TrashEntry
@@ -55,6 +62,11 @@ class FakeJournal:
     def client_unregister(self, source: Decoder) -> None:
         if self.clients.pop(source.string(), None) is None:
             raise NotFound("client")
+
+    def client_commit(self, source: Decoder) -> None:
+        client_id = source.string()
+        self.clients[client_id] = replace(
+            self.clients[client_id], positions=decode_positions(source))
 
     def get_next_tag_tid(self, source: Decoder) -> bytes:
         return Encoder().u64(len(self.tags)).done()
@@ -213,6 +225,9 @@ class JournaledPool(SitePool):
     def fork(self) -> "JournaledPool":
         return JournaledPool(self.rados)
 
+    def with_snap_context(self, snap_ids: Sequence[int]) -> "JournaledPool":
+        return JournaledPool(self.rados, None, tuple(snap_ids))
+
     async def omap(self, oid: str) -> Dict[str, bytes]:
         if not oid.startswith("journal."):
             return await super().omap(oid)
@@ -235,6 +250,12 @@ class JournaledPool(SitePool):
         if ("create", True) in steps and self.rados.content(oid) is not None:
             raise AlreadyExists(oid)
         await super().operate(oid, operation)
+
+    async def operate_all(self, operations: Sequence[Tuple[str, Any]]
+                          ) -> List[Optional[MirrorError]]:
+        for oid, one in operations:
+            await self.operate(oid, one)
+        return [None] * len(operations)
 
     async def remove(self, oid: str) -> bool:
         for kept in (self.rados.headers, self.rados.journals):
