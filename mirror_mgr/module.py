@@ -24,7 +24,8 @@ STOP_SECONDS = 15.0  # the supervisor needs less
 
 _OF_ITS_TIME = 0.9  # what a child may use of a command's time: the rest is for the answer
 
-_WORKER_OPTIONS = ("bytes_in_flight_mib", "concurrent_syncs")
+_WORKER_OPTIONS = ("bytes_in_flight_mib", "concurrent_syncs", "missing_image_seconds",
+                   "removed_copy_seconds")
 
 compat.register_commands()
 
@@ -46,6 +47,14 @@ class Module(MgrModule):
                desc="how many MiB a worker has on their way from site to site at a time"),
         Option(name="concurrent_syncs", type="uint", default=64, min=1, runtime=True,
                desc="how many images a worker syncs at a time"),
+        Option(name="missing_image_seconds", type="secs", default=30, min=0, runtime=True,
+               desc="how long an image must be missing at its primary site before its copy is "
+                    "moved to the trash"),
+        Option(name="removed_copy_seconds", type="secs", default=3600, min=0, runtime=True,
+               desc="how long such a copy stays in the trash, or longer where "
+                    "rbd_mirroring_delete_delay says so"),
+        Option(name="warn_removed_copies", type="bool", default=True, runtime=True,
+               desc="whether copies in the trash, whose primary is gone, are a health warning"),
         Option(name="snapshots_in_flight", type="uint", default=512, min=1, runtime=True,
                desc="how many scheduled mirror snapshots are made at a time"),
         Option(name="snapshot_seconds", type="secs", default=120, min=1, runtime=True,

@@ -15,7 +15,6 @@ from .budget import Budget
 from .copyup import CopyUp, existing_at, fill_all, of_parent, seen_at_last
 from .hold import Hold
 from .image import Copy, Image
-from .lanes import for_each
 from .maps import (
     Segment,
     head_after,
@@ -23,11 +22,11 @@ from .maps import (
     local_maps,
     marked_in,
     may_be_rolled_back,
-    rewritten_since,
     touched_by,
     with_copied_up,
 )
 from .objects import ListSnaps, ObjectCopier, Progress, Source, Statistics, copy_all
+from .rollback import roll_back
 from .scan import Link, Sync, attempt_name, demoted_id, inherited, mirror, snapshot_name
 from .shape import set_shape
 
@@ -222,8 +221,10 @@ class SnapshotSync:
         await self._remove_leftovers()
         ids = await self._new_ids(len(users) + 1)
         self._target_id = ids[-1]
-        if self.sync.restore:
-            await self._return_to_base()
+        if self.sync.restore and self.sync.base is not None:
+            # A write may have waited for the lock while the image was demoted here (librbd, all
+            # releases): it landed later, was never copied, and no delta would tell of it.
+            self.local = await roll_back(self.copy, self.local, self.sync.base)
         pairs = list(zip(users, ids))
         await self._plan_segments(pairs)
         for snapshot, snap_id in pairs:
@@ -299,39 +300,6 @@ class SnapshotSync:
             primary_mirror_uuid=self.link.remote_uuid, primary_snap_id=self.sync.end.id,
             last_copied_object_number=objects, snap_seqs=self._with_end(seqs)))
         self._attempt_id, self._target_id = self._target_id, self._demoted_id
-
-    # --- the image's own past ----------------------------------------------------------------
-
-    async def _return_to_base(self) -> None:
-        """Undo what a client wrote after the image was demoted here.
-
-        Such a write waited for the lock while the demotion had it (librbd, all releases): it was
-        never copied, and no delta would tell of it.
-        """
-        base = self.sync.base
-        assert base is not None
-        header = self.local
-        head, kept = (await self.copy.load_map(header), await self.copy.load_map(header, base.id)
-                      ) if self._has_maps else (None, None)
-        count = header.object_count(max(header.size, base.size))
-        suspects = (range(count) if head is None or kept is None
-                    else numbers(rewritten_since(kept, head, count)))
-        data = self.copy.data_pool(header).with_snap_context(
-            [snap_id for snap_id in header.snap_ids if snap_id <= base.id])
-
-        async def roll_back(number: int) -> None:
-            self.copy.check()
-            await data.roll_back(header.data_object(number), base.id)
-
-        try:
-            await for_each(suspects, roll_back)
-        finally:
-            data.close()
-        if header.size != base.size:
-            await self.copy.set_size(base.size)
-            self.local = replace(header, size=base.size)
-        if kept is not None:
-            await self.copy.save_map(head_after(kept, self._fast_diff))
 
     def _older_pairs(self) -> Dict[int, int]:
         """User snapshots up to the start: by the base's own record, else by name."""

@@ -25,9 +25,10 @@ async def apply(copy: Copy, header: ImageHeader, name: str, state: ImageState,
                 remote: ImageHeader, snap_seqs: Mapping[int, int]) -> Tuple[str, bool]:
     """Given the copy (its header, its name) and the state it is to have, make it so.
 
-    `snap_seqs` maps snapshot ids of the primary to those of the copy.  Return the copy's name, which
-    is another as long as it can't have that, and whether its header was changed.  A snapshot that is to go and has clones here stays, in format
-    2 out of sight, until a later sync finds it without them.
+    `snap_seqs` maps snapshot ids of the primary to those of the copy.  Return the copy's name,
+    which is another as long as it can't have that, and whether its header was changed.  A snapshot
+    that is to go and has clones here stays, in format 2 out of sight, until a later sync finds it
+    without them.
     """
     if state.name != name:
         name = await naming.rename(copy, name, state.name)

@@ -8,14 +8,22 @@ import asyncio
 import logging
 import time
 from dataclasses import dataclass, field
-from typing import Callable, Dict, List, Mapping, Optional
+from typing import Callable, Dict, List, Mapping
 
 from ..cluster.connection import Connection
 from ..cluster.operation import Operation
 from ..cluster.pool import Pool
 from ..errors import AlreadyExists, Busy, Fenced, MirrorError, NotFound, NotReady
 from ..wire import cls_rbd
-from ..wire.constants import Feature, ImageMode, MirrorImageState, Protection, TrashSource
+from ..wire.constants import (
+    Feature,
+    ImageMode,
+    MirrorImageState,
+    Protection,
+    SnapState,
+    TrashSource,
+    TrashState,
+)
 from ..wire.header import (
     DIRECTORY,
     MIRRORING,
@@ -37,18 +45,22 @@ from .scan import mirror
 log = logging.getLogger(__name__)
 
 _LANES = 16
+_PAGE = 1024
+# An image that is still mirrored is not being moved to the trash any more.
+_STALE_NS = 60 * 10**9
 _SECOND = 10**9
 
 
 def is_copy_of(header: ImageHeader, remote_uuid: str) -> bool:
     """Whether an image is nothing but a copy of one of that pool.
 
-    Not one that was promoted here, nor one whose primary is another.
+    Not one that was promoted here, nor one whose primary is another, nor one with a demotion: that
+    may be the only image which can be promoted.
     """
     if not header.features & Feature.NON_PRIMARY or not header.mirror_snapshots:
         return False
     newest = mirror(header.mirror_snapshots[-1])
-    return newest.is_non_primary and newest.primary_mirror_uuid == remote_uuid
+    return newest.state == SnapState.NON_PRIMARY and newest.primary_mirror_uuid == remote_uuid
 
 
 def delay_seconds(connection: Connection) -> int:
@@ -58,7 +70,10 @@ def delay_seconds(connection: Connection) -> int:
 
 async def move_to_trash(copy: Copy, name: str, global_id: str, delay_seconds: int,
                         mode: ImageMode = ImageMode.SNAPSHOT) -> None:
-    """Put a copy into the trash and end its mirroring.  May be repeated."""
+    """Put a copy into the trash and end its mirroring.  May be repeated.
+
+    Raise NotReady when somebody took it out of mirroring meanwhile: then it stays what it is.
+    """
     pool = copy.pool
     now = time.time_ns()
     entry = TrashEntry(TrashSource.MIRRORING, name, now, now + delay_seconds * _SECOND)
@@ -66,39 +81,56 @@ async def move_to_trash(copy: Copy, name: str, global_id: str, delay_seconds: in
     try:
         await pool.call(TRASH, cls_rbd.trash_add(copy.id, entry))
     except AlreadyExists:
-        pass
-    await _leave_mirroring(pool, copy.id, name, global_id, mode)
+        # Of a try before this one: its time is to begin now.
+        await pool.call(TRASH, cls_rbd.trash_remove(copy.id))
+        await pool.call(TRASH, cls_rbd.trash_add(copy.id, entry))
+    try:
+        await _leave_mirroring(pool, copy.id, name, global_id, mode)
+    except NotFound:
+        if await _is_listed(pool, copy.id):
+            await pool.call(TRASH, cls_rbd.trash_remove(copy.id))
+            raise NotReady(f"image {name!r}: its mirroring was ended meanwhile") from None
 
 
 @dataclass
 class Sweep:
     """Ids of images in the trash: those whose turn is to come, and those that stay, with why.
 
-    `removing` is how many are being removed.
+    `kept` are those whose time has not come.  `removing` is how many are being removed.
     """
 
     waiting: List[str] = field(default_factory=list)
     removing: int = 0
     failed: Dict[str, str] = field(default_factory=dict)
+    kept: Dict[str, TrashEntry] = field(default_factory=dict)
 
 
 async def sweep(pool: Pool, mirrored: Mapping[str, MirrorImage], at_once: int, retry: bool,
                 told: Sweep, is_ours: Callable[[str], bool]) -> None:
     """Remove for good what mirroring put into the trash and whose time is over.
 
+    Where the pool is nearly full that time is but what rbd_mirroring_delete_delay asks for.
+
     `mirrored` are the images that the pool mirrors, by id; `at_once` of them are removed at one
     time.  What can't go yet, as clones hang on it, stays for a later sweep with `retry`; `told` is
     brought up to date.  `is_ours` tells, given the global id of one of `mirrored`, else the id of
     the image in the trash, whether it is for us to remove it.
     """
-    try:
-        entries = cls_rbd.decode_trash_list(await pool.call(TRASH, cls_rbd.trash_list(), 1 << 20))
-    except NotFound:
-        entries = {}
-    due = {image_id: entry for image_id, entry in entries.items()
-           if _is_due(entry, mirrored.get(image_id)) and (retry or image_id not in told.failed)
-           and is_ours(mirrored[image_id].global_id if image_id in mirrored else image_id)}
-    told.waiting = list(due)
+    entries = {image_id: entry for image_id, entry in (await _entries(pool)).items()
+               if entry.source == TrashSource.MIRRORING
+               and is_ours(mirrored[image_id].global_id if image_id in mirrored else image_id)}
+    for image_id in entries.keys() & mirrored.keys():
+        await _set_right(pool, image_id, entries[image_id], mirrored[image_id])
+    moved = {image_id: entry for image_id, entry in entries.items()
+             if image_id not in mirrored
+             or mirrored[image_id].state == MirrorImageState.DISABLING}
+    due = set()
+    for image_id, entry in moved.items():
+        if _is_due(entry) or (_may_go(entry, pool) and await _is_crowded(pool, image_id)):
+            due.add(image_id)
+    told.kept = {image_id: entry for image_id, entry in moved.items() if image_id not in due}
+    told.waiting = [image_id for image_id in moved
+                    if image_id in due and (retry or image_id not in told.failed)]
     if retry:
         told.failed.clear()
 
@@ -107,34 +139,120 @@ async def sweep(pool: Pool, mirrored: Mapping[str, MirrorImage], at_once: int, r
             image_id = told.waiting.pop(0)
             told.removing += 1
             try:
-                await _sweep_one(pool, image_id, due[image_id].name, mirrored.get(image_id), told)
+                await _sweep_one(pool, image_id, moved[image_id], told)
             finally:
                 told.removing -= 1
 
     await asyncio.gather(*(lane() for _ in range(at_once)))
 
 
-def _is_due(entry: TrashEntry, image: Optional[MirrorImage]) -> bool:
-    return (entry.source == TrashSource.MIRRORING and entry.deferment_end_ns <= time.time_ns()
-            and (image is None or image.state == MirrorImageState.DISABLING))
+async def _entries(pool: Pool) -> Dict[str, TrashEntry]:
+    found: Dict[str, TrashEntry] = {}
+    after = ""
+    while True:
+        try:
+            page = cls_rbd.decode_trash_list(
+                await pool.call(TRASH, cls_rbd.trash_list(after, _PAGE), 1 << 20))
+        except NotFound:
+            return found
+        found.update(page)
+        if len(page) < _PAGE:
+            return found
+        after = max(page)
 
 
-async def _sweep_one(pool: Pool, image_id: str, name: str, image: Optional[MirrorImage],
-                     told: Sweep) -> None:
+def _is_due(entry: TrashEntry) -> bool:
+    return entry.deferment_end_ns <= time.time_ns()
+
+
+def _may_go(entry: TrashEntry, pool: Pool) -> bool:
+    """Whether it stays by our own wish alone."""
+    asked = delay_seconds(pool.connection) * _SECOND
+    return entry.deletion_time_ns + asked <= time.time_ns()
+
+
+async def _is_crowded(pool: Pool, image_id: str) -> bool:
+    """Whether a pool that the image takes room in is nearly full."""
+    near = await pool.connection.full.near()
+    if not near:
+        return False
+    header = await Copy(pool, image_id).header()
+    return pool.pool_id in near or header is not None and header.data_pool_id in near
+
+
+async def _set_right(pool: Pool, image_id: str, entry: TrashEntry, image: MirrorImage) -> None:
+    """Finish what was cut off in :func:`move_to_trash`, or take it back.
+
+    It is not to wait until its time in the trash is over.
+    """
     try:
-        if image is not None:
-            await _leave_mirroring(pool, image_id, name, image.global_id, image.mode)
-        await _purge(pool, image_id)
-        log.info("image %s (id %s): removed from the trash", name, image_id)
+        if image.state == MirrorImageState.DISABLING:
+            await _leave_mirroring(pool, image_id, entry.name, image.global_id, image.mode)
+        elif entry.deletion_time_ns + _STALE_NS < time.time_ns():
+            now = cls_rbd.decode_mirror_image_get(
+                await pool.call(MIRRORING, cls_rbd.mirror_image_get(image_id)))
+            if now.state == MirrorImageState.ENABLED and await _is_listed(pool, image_id):
+                await pool.call(TRASH, cls_rbd.trash_remove(image_id))
+    except NotFound:
+        pass  # somebody else ended its mirroring
+
+
+async def _sweep_one(pool: Pool, image_id: str, listed: TrashEntry, told: Sweep) -> None:
+    try:
+        if await _claim(pool, image_id):
+            await _purge(pool, image_id)
+            log.info("image %s (id %s): removed from the trash", listed.name, image_id)
     except Fenced:
         raise
     except MirrorError as error:
         told.failed[image_id] = str(error)
-        log.info("image %s (id %s): stays in the trash: %s", name, image_id, error)
+        log.info("image %s (id %s): stays in the trash: %s", listed.name, image_id, error)
+
+
+async def _claim(pool: Pool, image_id: str) -> bool:
+    """Whether what was listed is there still, for us to remove; from now on nobody restores it.
+
+    It may have been restored, or given a longer time, since it was listed.
+    """
+    try:
+        entry = cls_rbd.decode_trash_get(await pool.call(TRASH, cls_rbd.trash_get(image_id)))
+    except NotFound:
+        return False
+    if entry.source != TrashSource.MIRRORING or entry.state not in (
+            TrashState.NORMAL, TrashState.REMOVING):
+        return False
+    if not _is_due(entry) and not (_may_go(entry, pool) and await _is_crowded(pool, image_id)):
+        return False
+    await pool.call(TRASH, cls_rbd.trash_state_set(
+        image_id, TrashState.REMOVING, TrashState.NORMAL))
+    if await _is_listed(pool, image_id) or await _is_mirrored(pool, image_id):
+        await pool.call(TRASH, cls_rbd.trash_state_set(
+            image_id, TrashState.NORMAL, TrashState.REMOVING))
+        raise NotReady("it is an image of the pool as well; remove the entry in the trash, not the "
+                       "image, by: rados rmomapkey rbd_trash id_" + image_id)
+    return True
+
+
+async def _is_listed(pool: Pool, image_id: str) -> bool:
+    """Whether an image of the pool has this id."""
+    try:
+        await pool.call(DIRECTORY, cls_rbd.dir_get_name(image_id))
+    except NotFound:
+        return False
+    return True
+
+
+async def _is_mirrored(pool: Pool, image_id: str) -> bool:
+    try:
+        await pool.call(MIRRORING, cls_rbd.mirror_image_get(image_id))
+    except NotFound:
+        return False
+    return True
 
 
 async def _leave_mirroring(pool: Pool, image_id: str, name: str, global_id: str,
                            mode: ImageMode) -> None:
+    """Raise NotFound, with nothing changed, when it is not mirrored any more."""
     await pool.call(MIRRORING, cls_rbd.mirror_image_set(image_id, MirrorImage(
         global_id, MirrorImageState.DISABLING, mode)))
     if mode == ImageMode.JOURNAL:
@@ -149,6 +267,22 @@ async def _leave_mirroring(pool: Pool, image_id: str, name: str, global_id: str,
     except NotFound:
         pass
     await pool.call(MIRRORING, cls_rbd.mirror_image_remove(image_id))
+
+
+async def drop_empty_entry(pool: Pool, image_id: str) -> bool:
+    """Remove the entry of an image that was being disabled and is nowhere; whether it was."""
+    if await Copy(pool, image_id).header() is not None or await _is_listed(pool, image_id):
+        return False
+    try:
+        await pool.call(TRASH, cls_rbd.trash_get(image_id))
+        return False
+    except NotFound:
+        pass
+    try:
+        await pool.call(MIRRORING, cls_rbd.mirror_image_remove(image_id))
+    except NotFound:
+        pass
+    return True
 
 
 async def _purge(pool: Pool, image_id: str) -> None:

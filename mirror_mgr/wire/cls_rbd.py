@@ -8,7 +8,7 @@ that a call is known to give are named with it.  Arguments follow each other wit
 from typing import Dict, List, Mapping, Optional, Tuple
 
 from .cls import Call
-from .constants import NO_POOL, NOSNAP, MirrorMode, ObjectState, PeerDirection
+from .constants import NO_POOL, NOSNAP, MirrorMode, ObjectState, PeerDirection, TrashState
 from .encoding import Decoder, Encoder
 from .mirror import MirrorImage, MirrorPeer, SiteStatus, decode_image_status
 from .object_map import ObjectMap
@@ -412,6 +412,20 @@ def trash_add(image_id: str, entry: TrashEntry) -> Call:
 
 def trash_remove(image_id: str) -> Call:
     return _call("trash_remove", Encoder().string(image_id))
+
+
+def trash_get(image_id: str) -> Call:
+    """Raise NotFound (of the object or of the entry) where there is none."""
+    return _call("trash_get", Encoder().string(image_id))
+
+
+def decode_trash_get(data: bytes) -> TrashEntry:
+    return TrashEntry.decode(Decoder(data))
+
+
+def trash_state_set(image_id: str, state: TrashState, expected: TrashState) -> Call:
+    """Fails with ESTALE when an entry is in neither of the two states."""
+    return _call("trash_state_set", Encoder().string(image_id).u8(state).u8(expected))
 
 
 def trash_list(start_after: str = "", count: int = 1024) -> Call:

@@ -335,7 +335,8 @@ class ImageReplayer:
     async def _drop_copy(self) -> None:
         assert self._copy is not None
         self._tell(status.resyncing())
-        await trash.move_to_trash(self._copy, self.name, self.mirrored.global_id, 0)
+        await trash.move_to_trash(self._copy, self.name, self.mirrored.global_id,
+                                  trash.delay_seconds(self._local.connection))
         self._copy = None
         self._created = False
 

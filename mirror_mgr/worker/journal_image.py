@@ -214,7 +214,8 @@ class JournalImageReplayer(ImageReplayer):
         assert self._copy is not None
         self._tell(status.resyncing())
         await self._unwatch()
-        await trash.move_to_trash(self._copy, self.name, self.mirrored.global_id, 0,
+        await trash.move_to_trash(self._copy, self.name, self.mirrored.global_id,
+                                  trash.delay_seconds(self._local.connection),
                                   ImageMode.JOURNAL)
         self._copy = None
 

@@ -20,30 +20,28 @@ from typing import (
 from ..cluster.connection import Connection
 from ..cluster.pool import Pool
 from ..errors import Fenced, MirrorError, NotFound, NotReady
-from ..replay import create, trash
+from ..replay import trash
 from ..replay.budget import Budget
-from ..replay.image import Copy
-from ..replay.journal.bootstrap import is_half_made
-from ..replay.journal.store import ImageJournal
 from ..replay.scan import Link
 from ..replay.snapshot import Means
 from ..waiting import heard
 from ..wire import cls_rbd
 from ..wire.constants import (
-    Feature,
     ImageMode,
     MirrorImageState,
     MirrorMode,
     PeerDirection,
     StatusState,
 )
-from ..wire.header import DIRECTORY, MIRRORING, NAMESPACES, ImageHeader
+from ..wire.header import MIRRORING, NAMESPACES
 from ..wire.mirror import MirrorImage, MirrorPeer, MirrorPool
 from . import peer as peers
 from . import settings
 from .image import Gate, Gates, ImageReplayer, Mirrored
 from .journal_image import JournalImageReplayer
 from .leader import Leader
+from .missing import Kept, MissingPrimaries
+from .removal_rules import Delays
 from .roster import slot_of
 from .statuses import StatusBoard
 from .stops import ManualStops
@@ -86,7 +84,7 @@ class NamespaceReplayer:
 
     def __init__(self, name: str, local: Pool, remote: Pool, link: Link,
                  means: Callable[[], Means], gates: Gates, stops: ManualStops,
-                 news: Callable[[], None],
+                 delays: Delays, news: Callable[[], None],
                  ended: Callable[["asyncio.Task[None]"], None]) -> None:
         self.name = name
         self.images: Dict[str, Replaying] = {}
@@ -108,6 +106,8 @@ class NamespaceReplayer:
         self._tasks = [asyncio.ensure_future(board.run()) for board in self.boards]
         for task in self._tasks:
             task.add_done_callback(ended)
+        own = self.boards[0]
+        self.missing = MissingPrimaries(local, remote, link, delays, own.set, own.remove)
 
     async def refresh(self, slots: FrozenSet[int]) -> None:
         """Start and end image replayers as the two sides' lists of images ask for.
@@ -134,65 +134,21 @@ class NamespaceReplayer:
         for global_id, mirrored in wanted.items():
             if global_id not in self.images:
                 self._start(mirrored)
-        for image_id, image in orphaned(local, remote).items():
-            if slot_of(image.global_id) in slots:
-                await self._remove_orphan(image_id, image)
+        await self.missing.look(orphaned(local, remote), len(local.images),
+                                lambda global_id: slot_of(global_id) in slots)
+        await self._drop_empty_entries(local, slots)
         self._sweep(local, slots)
 
-    async def _is_copy(self, copy: Copy, header: ImageHeader, mode: ImageMode) -> bool:
-        """Whether an image is nothing but a copy of one of the other site."""
-        if mode == ImageMode.SNAPSHOT:
-            return trash.is_copy_of(header, self._link.remote_uuid)
-        journal = await ImageJournal(copy.pool, copy.id).header()
-        last = journal.last_tag if journal is not None else None
-        return last is not None and last.owner == self._link.remote_uuid
-
-    async def _discard(self, copy: Copy, header: Optional[ImageHeader],
-                       image: MirrorImage) -> None:
-        """What somebody began to create and left, if it is no image that is being enabled here."""
-        if image.mode == ImageMode.JOURNAL:
-            if not is_half_made(header, await ImageJournal(copy.pool, copy.id).header(),
-                                self._link):
-                return
-        elif header is not None and (
-                not header.features & Feature.NON_PRIMARY or header.mirror_snapshots):
-            return
-        global_id = image.global_id
-        log.info("image %s: its creation was given up, and its primary is mirrored no more",
-                 global_id)
-        try:
-            name = cls_rbd.decode_dir_get_name(await copy.pool.call(
-                DIRECTORY, cls_rbd.dir_get_name(copy.id)))
-        except NotFound:
-            name = ""
-        if image.mode == ImageMode.JOURNAL:
-            await trash.move_to_trash(copy, name or copy.id, global_id, 0, image.mode)
-        elif name:
-            await create.discard(copy.pool, copy.id, global_id, name)
-        else:
-            await create.forget(copy.pool, copy.id, global_id)
-
-    async def _remove_orphan(self, image_id: str, image: MirrorImage) -> None:
-        """The copy of an image that was removed, or is mirrored no more, goes as well."""
-        global_id, mode = image.global_id, image.mode
-        copy = Copy(self._local.fork(), image_id)
-        try:
-            header = await copy.header()
-            if image.state == MirrorImageState.CREATING:
-                await self._discard(copy, header, image)
-                return
-            if header is None or not await self._is_copy(copy, header, mode):
-                return
-            name = cls_rbd.decode_dir_get_name(await self._local.call(
-                DIRECTORY, cls_rbd.dir_get_name(image_id)))
-            log.info("image %s (%s): its primary is mirrored no more: into the trash",
-                     name, global_id)
-            await trash.move_to_trash(copy, name, global_id,
-                                      trash.delay_seconds(self._local.connection), mode)
-        except NotFound as error:
-            log.warning("image %s: %s", global_id, error)
-        finally:
-            copy.pool.close()
+    async def _drop_empty_entries(self, local: MirrorPool, slots: FrozenSet[int]) -> None:
+        """Of images whose removal was cut off right before its last step."""
+        for image_id, image in local.images.items():
+            if image.state == MirrorImageState.DISABLING and slot_of(image.global_id) in slots:
+                try:
+                    await trash.drop_empty_entry(self._local, image_id)
+                except Fenced:
+                    raise
+                except MirrorError as error:
+                    log.warning("image %s: %s", image.global_id, error)
 
     def _sweep(self, local: MirrorPool, slots: FrozenSet[int]) -> None:
         if self._sweeping is not None and not self._sweeping.done():
@@ -291,7 +247,7 @@ class PoolReplayer:
     """Replays a share of one pool's images while a worker of ours holds the pool's leader lock."""
 
     def __init__(self, local: Connection, pool_id: int, name: str, budget: Budget, gates: Gates,
-                 dead: FrozenSet[str], stops: ManualStops) -> None:
+                 dead: FrozenSet[str], stops: ManualStops, delays: Delays) -> None:
         self.pool_id = pool_id
         self.name = name
         self.stops = stops
@@ -303,6 +259,7 @@ class PoolReplayer:
         self._budget = budget
         self._dead = dead
         self._gates = gates
+        self._delays = delays
         self._news = asyncio.Event()
         self._tx_peers: FrozenSet[str] = frozenset()
         self._failure: Optional[BaseException] = None
@@ -500,7 +457,7 @@ class PoolReplayer:
                 self.namespaces[name] = NamespaceReplayer(
                     name, self._local.pool(self.pool_id, name),
                     site.connection.pool(remote_id, name), link, lambda: self._means(site),
-                    self._gates, self.stops, self.refresh, self._ended)
+                    self._gates, self.stops, self._delays, self.refresh, self._ended)
             await self.namespaces[name].refresh(slots)
 
     def _means(self, site: peers.PeerSite) -> Means:
@@ -553,6 +510,11 @@ class PoolReplayer:
         """Every image of the pool with its namespace."""
         return [(name, running.replayer) for name, namespace in self.namespaces.items()
                 for running in namespace.images.values()]
+
+    def kept(self) -> List[Tuple[str, Kept]]:
+        """Copies whose primary is gone and that are still there, each with its namespace."""
+        return [(name, kept) for name, namespace in self.namespaces.items()
+                for kept in namespace.missing.kept.values()]
 
     def deletions(self, namespace: str) -> trash.Sweep:
         """What of a namespace is to be removed from the trash."""

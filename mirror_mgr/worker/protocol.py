@@ -27,6 +27,7 @@ HEARTBEAT_SECONDS = 2.0
 # With these two bounds the longest heartbeat fits in MAX_LINE.
 IMAGES_PER_HEARTBEAT = 200
 REASON_LENGTH = 500
+REMOVED_PER_POOL = 10
 
 COMMAND_STOP = 'stop'
 COMMAND_REFRESH = 'refresh'
@@ -147,6 +148,22 @@ class WorkerHello:
 
 
 @dataclasses.dataclass(frozen=True)
+class RemovedReport:
+    """A copy whose primary is gone.
+
+    :ivar name: what it was called
+    :ivar id: of the image, by which it is found in the trash
+    :ivar until: when it goes for good
+    :ivar held: it is no trash yet: so many went at once that an administrator is waited for
+    """
+
+    name: str = _is(_text)
+    id: str = _is(_text)
+    until: float = _is(_number)
+    held: bool = _is(_flag, default=False)
+
+
+@dataclasses.dataclass(frozen=True)
 class PoolReport:
     """One pool, or namespace of it, as a worker sees it.
 
@@ -155,6 +172,8 @@ class PoolReport:
     :ivar foreign_leader: who else holds it, where that is no worker of ours
     :ivar images: counts, ``total`` and one for each word of `states` that there is one of
     :ivar peer_error: why the peer can't be reached
+    :ivar removed: copies that are kept though their primary is gone, `REMOVED_PER_POOL` at most,
+        of `removed_total`, of which `held_total` are held
     """
 
     id: int = _is(_integer)
@@ -163,6 +182,9 @@ class PoolReport:
     foreign_leader: Optional[str] = _is(_optional(_text), default=None)
     images: Mapping[str, int] = _is(_mapping_of(_integer), default_factory=dict)
     peer_error: Optional[str] = _is(_optional(_text), default=None)
+    removed: Tuple[RemovedReport, ...] = _is(_many(_record(RemovedReport)), default=())
+    removed_total: int = _is(_integer, default=0)
+    held_total: int = _is(_integer, default=0)
 
 
 @dataclasses.dataclass(frozen=True)

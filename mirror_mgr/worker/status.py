@@ -1,6 +1,7 @@
 """What is told of an image: the status that the C++ daemon writes, and ours on the pipe.  Pure."""
 
 import json
+import time
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Any, Deque, Dict, Optional, Tuple
@@ -136,6 +137,26 @@ def no_primary() -> ImageStatus:
     return ImageStatus(StatusState.UNKNOWN, "remote image is not primary", states.WAITING,
                        "the image is primary at no site, so no copy of it is made: promote it "
                        "where it is, or disable its mirroring there")
+
+
+def primary_gone(since: float, until: float, held: bool, pool: str) -> ImageStatus:
+    """Of a copy whose primary is no longer mirrored; times are seconds since the epoch.
+
+    `held`: many of the `pool` are, so that they wait for an administrator.
+    """
+    text = "remote image no longer exists"
+    if not held:
+        return ImageStatus(StatusState.UNKNOWN, text, states.WAITING,
+                           f"its primary is missing since {_utc(since)}; if it stays so, the copy "
+                           f"moves to the trash at {_utc(until)}")
+    return ImageStatus(StatusState.ERROR, text, states.ERROR, (
+        f"its primary is missing since {_utc(since)}, together with many others, so the copy is "
+        f"kept until {_utc(until)}; if they were removed on purpose run: "
+        f"ceph rbd-mirror pool confirm-removal {pool}"))
+
+
+def _utc(seconds: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
 def waiting(reason: str) -> ImageStatus:

@@ -13,7 +13,9 @@ from ..waiting import heard
 from ..wire.constants import MirrorMode
 from . import memory, protocol, settings
 from .image import Gate, Gates, ImageReplayer
+from .missing import Kept
 from .pool import PoolReplayer, image_spec, read_mirroring
+from .removal_rules import Delays
 from .service import ServiceEntry
 from .status import Syncing
 from .stops import ManualStops
@@ -44,6 +46,7 @@ class Worker:
                  options: Mapping[str, Any], dead: FrozenSet[str] = frozenset()) -> None:
         self.budget = Budget(_BYTES_IN_FLIGHT_MIB * _MIB)
         self._gates = Gates(asyncio.Semaphore(_LOOKING), Gate(_CONCURRENT_SYNCS))
+        self._delays = Delays()
         self._connect = connect
         self._entity = entity
         self._say = say
@@ -61,12 +64,17 @@ class Worker:
     def set_options(self, options: Mapping[str, Any]) -> None:
         """Change what is named; for pools that are being replayed as well.
 
-        `bytes_in_flight_mib`: budget of data held at one time; `concurrent_syncs`: images.
+        `bytes_in_flight_mib`: budget of data held at one time; `concurrent_syncs`: images;
+        `missing_image_seconds`, `removed_copy_seconds`: see removal_rules.Delays.
         """
         if "bytes_in_flight_mib" in options:
             self.budget.resize(int(options["bytes_in_flight_mib"]) * _MIB)
         if "concurrent_syncs" in options:
             self._gates.syncing = Gate(int(options["concurrent_syncs"]))
+        if "missing_image_seconds" in options:
+            self._delays.missing = float(options["missing_image_seconds"])
+        if "removed_copy_seconds" in options:
+            self._delays.trash = float(options["removed_copy_seconds"])
 
     def refresh(self) -> None:
         """Look at pools and images again at once."""
@@ -147,7 +155,7 @@ class Worker:
             if pool_id not in self._pools:
                 replayer = PoolReplayer(
                     local, pool_id, name, self.budget, self._gates, self._dead,
-                    self._stops.setdefault(pool_id, ManualStops()))
+                    self._stops.setdefault(pool_id, ManualStops()), self._delays)
                 task = asyncio.ensure_future(replayer.run())
                 task.add_done_callback(self._pool_ended)
                 self._pools[pool_id] = (replayer, task)
@@ -254,7 +262,15 @@ def _key(report: protocol.ImageReport) -> Tuple[Any, ...]:
 
 def image_reports(pool: PoolReplayer) -> List[protocol.ImageReport]:
     """What the manager is told of the pool's images."""
-    return [image_report(pool, namespace, r) for namespace, r in pool.replayers()]
+    return ([image_report(pool, namespace, r) for namespace, r in pool.replayers()]
+            + [_report_of_kept(pool, namespace, kept) for namespace, kept in pool.kept()])
+
+
+def _report_of_kept(pool: PoolReplayer, namespace: str, kept: Kept) -> protocol.ImageReport:
+    return protocol.ImageReport(
+        spec="/".join(filter(None, (pool.name, namespace, kept.record.name))),
+        global_id=kept.global_id, state=kept.status.standing, reason=kept.status.reason,
+        since=kept.record.since)
 
 
 def image_report(pool: PoolReplayer, namespace: str,
@@ -287,5 +303,21 @@ def pool_reports(pool: PoolReplayer) -> List[protocol.PoolReport]:
             images[state] = images.get(state, 0) + 1
         reports.append(protocol.PoolReport(
             pool.pool_id, f"{pool.name}/{namespace}" if namespace else pool.name,
-            pool.leader.leading, pool.leader.foreign, images, pool.peer_error))
+            pool.leader.leading, pool.leader.foreign, images, pool.peer_error,
+            *_removals(pool, namespace)))
     return reports
+
+
+def _removals(pool: PoolReplayer,
+              namespace: str) -> Tuple[Tuple[protocol.RemovedReport, ...], int, int]:
+    """Copies that stay for a while though their primary is gone; how many, and how many are held.
+
+    Those that go last are named first.
+    """
+    found = [protocol.RemovedReport(kept.record.name, kept.image_id, kept.until, held=True)
+             for name, kept in pool.kept() if name == namespace and kept.record.held]
+    held = len(found)
+    found += [protocol.RemovedReport(entry.name, image_id, entry.deferment_end_ns / 1e9)
+              for image_id, entry in pool.deletions(namespace).kept.items()]
+    found.sort(key=lambda one: -one.until)
+    return tuple(found[:protocol.REMOVED_PER_POOL]), len(found), held

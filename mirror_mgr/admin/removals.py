@@ -1,0 +1,111 @@
+"""Copies whose primary is gone: confirming that they may go, and taking them back into use."""
+
+import time
+from typing import List, Optional
+
+import rados
+import rbd
+
+from ..errors import AlreadyExists, InvalidArgument, NotFound
+from ..wire.constants import Feature
+from ..worker import removal_rules as rules
+from .access import explaining, open_image, open_pool
+from .specs import ImageSpec, PoolSpec
+
+_PAGE = 1024
+
+
+def confirm(cluster: "rados.Rados", spec: PoolSpec) -> int:
+    """Let go the copies of a pool or namespace that are held; return how many those are.
+
+    A pool's own namespaces are meant too.
+    """
+    with open_pool(cluster, spec) as ioctx:
+        found = 0
+        for namespace in [spec.namespace] if spec.namespace else ["", *_namespaces(ioctx)]:
+            ioctx.set_namespace(namespace)
+            found += _confirm(ioctx, spec)
+        return found
+
+
+def _namespaces(ioctx: "rados.Ioctx") -> List[str]:
+    return list(rbd.RBD().namespace_list(ioctx))
+
+
+def _confirm(ioctx: "rados.Ioctx", spec: PoolSpec) -> int:
+    records = _records(ioctx)
+    held = sum(record.held and records.confirmed < record.since
+               for record in records.missing.values())
+    if held:
+        with explaining(f"pool '{spec}': can't confirm the removal of copies"), \
+                rados.WriteOpCtx() as op:
+            ioctx.set_omap(op, (rules.CONFIRMED,), (rules.encode_confirmed(time.time()),))
+            ioctx.operate_write_op(op, rules.OBJECT)
+    return held
+
+
+def _records(ioctx: "rados.Ioctx") -> rules.Records:
+    omap = {}
+    after = ""
+    while True:
+        with rados.ReadOpCtx() as op:
+            entries, _ = ioctx.get_omap_vals(op, after, "", _PAGE)
+            try:
+                ioctx.operate_read_op(op, rules.OBJECT)
+            except rados.ObjectNotFound:
+                return rules.Records({})
+            page = dict(entries)
+        omap.update(page)
+        if len(page) < _PAGE:
+            return rules.Records.from_omap(omap)
+        after = max(page)
+
+
+def restored(cluster: "rados.Rados", spec: ImageSpec, name: Optional[str]) -> ImageSpec:
+    """Take a copy out of the trash, if it is there; return the image that it is then.
+
+    `spec` names it by what it was called, or by its id; `name` is what it is to be called, where
+    that is to be another name.  An image that is in the pool already is left as it is.
+    """
+    with open_pool(cluster, spec.pool_spec) as ioctx:
+        entry = _in_trash(ioctx, spec)
+        if entry is None:
+            return spec
+        wanted = ImageSpec(spec.pool, spec.namespace, name or entry["name"])
+        with explaining(f"image '{wanted}': can't be restored"):
+            try:
+                rbd.RBD().trash_restore(ioctx, entry["id"], wanted.name)
+            except rbd.ImageExists:
+                raise AlreadyExists(
+                    f"image '{wanted}' exists; restore the other under a new name: ceph rbd-mirror "
+                    f"image restore {spec} NEWNAME") from None
+        return wanted
+
+
+def _in_trash(ioctx: "rados.Ioctx", spec: ImageSpec) -> "Optional[dict[str, str]]":
+    with explaining(f"pool '{spec.pool_spec}': can't list its trash"):
+        entries = [entry for entry in rbd.RBD().trash_list(ioctx)
+                   if entry["source"] == "MIRRORING" and spec.name in (entry["id"], entry["name"])]
+    if len(entries) > 1:
+        ids = ", ".join(sorted(entry["id"] for entry in entries))
+        raise InvalidArgument(f"image '{spec}': the trash has several of that name; name one by "
+                              f"its id: {ids}")
+    return entries[0] if entries else None
+
+
+def read_only_id(cluster: "rados.Rados", spec: ImageSpec) -> Optional[str]:
+    """The id of an image that is a copy still, though it is mirrored no more; None of an ordinary.
+
+    Raise InvalidArgument for one that is mirrored.
+    """
+    with open_pool(cluster, spec.pool_spec) as ioctx, \
+            open_image(ioctx, spec, read_only=True) as image, explaining(f"image '{spec}'"):
+        if image.mirror_image_get_info()["state"] != rbd.RBD_MIRROR_IMAGE_DISABLED:
+            raise InvalidArgument(
+                f"image '{spec}': it is mirrored; to use it here promote it, or end its mirroring "
+                f"first: ceph rbd-mirror image disable {spec} --force")
+        return str(image.id()) if image.features() & Feature.NON_PRIMARY else None
+
+
+def require_found(spec: ImageSpec, error: Exception) -> NotFound:
+    return NotFound(f"image '{spec}': it is neither in the pool nor in its trash: {error}")
