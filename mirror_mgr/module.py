@@ -2,14 +2,14 @@
 
 import threading
 import time
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Any, Dict, FrozenSet, List, Sequence, Tuple
 
 from mgr_module import MgrModule, MgrStandbyModule, Option
 
 from . import compat, health
-from .admin import child, forced_promotion, peer_probe
+from .admin import child, forced_promotion, openers, peer_probe
 from .admin.services import Services, services
-from .admin.specs import ImageSpec
+from .admin.specs import ImageSpec, PoolSpec
 from .admin.status import Witnesses
 from .admin.token import Token
 from .commands.deadline import Deadlines
@@ -149,11 +149,15 @@ class Module(MgrModule):
         return peer_probe.look(self._child(), token, pool, namespace, global_ids)
 
     def promote_by_force(self, images: List[ImageSpec]) -> Dict[ImageSpec, MirrorError]:
-        login = forced_promotion.Login(
-            str(self.get_ceph_conf_path()), f"mgr.{self.get_mgr_id()}",
-            str(self.get_ceph_option("keyring")))
-        return forced_promotion.promote(self._child(), login, images,
+        return forced_promotion.promote(self._child(), self._login(), images,
                                         self.command_seconds() * _OF_ITS_TIME)
+
+    def mirroring_clients(self, pool: PoolSpec) -> FrozenSet[int]:
+        return openers.mirroring_clients(self._child(), self._login(), pool)
+
+    def _login(self) -> child.Login:
+        return child.Login(str(self.get_ceph_conf_path()), f"mgr.{self.get_mgr_id()}",
+                           str(self.get_ceph_option("keyring")))
 
     def _child(self) -> child.Start:
         """How to start what may hang or crash: by the workers' interpreter."""

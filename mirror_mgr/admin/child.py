@@ -11,6 +11,14 @@ class Start(NamedTuple):
     environment: Mapping[str, str]
 
 
+class Login(NamedTuple):
+    """How to connect to the local cluster: as the manager itself does."""
+
+    conf: str
+    name: str
+    keyring: str
+
+
 def start(how: Start, module: str) -> "subprocess.Popen[bytes]":
     """Start a module of ours as a program, with pipes; what it prints on stderr is dropped.
 

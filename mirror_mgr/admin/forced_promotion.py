@@ -11,7 +11,7 @@ import json
 import sys
 import threading
 import time
-from typing import Any, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
 
 import rados
 
@@ -23,15 +23,7 @@ from .access import explaining, open_image, open_pool
 from .specs import ImageSpec
 
 
-class Login(NamedTuple):
-    """How to connect to the local cluster: as the manager itself does."""
-
-    conf: str
-    name: str
-    keyring: str
-
-
-def promote(how: child.Start, login: Login, specs: Sequence[ImageSpec],
+def promote(how: child.Start, login: child.Login, specs: Sequence[ImageSpec],
             seconds: float) -> Dict[ImageSpec, MirrorError]:
     """Promote all images, and return what failed.
 
@@ -55,7 +47,7 @@ def _lost(spec: ImageSpec, late: bool) -> MirrorError:
                        "and if it crashes again please report this as a bug")
 
 
-def _run(how: child.Start, login: Login, specs: Sequence[ImageSpec],
+def _run(how: child.Start, login: child.Login, specs: Sequence[ImageSpec],
          end: float) -> Dict[ImageSpec, Optional[MirrorError]]:
     """Return what a process said about each image until it ended, or was ended by the deadline."""
     process = child.start(how, __name__)
@@ -82,7 +74,7 @@ def main() -> None:
     request = json.load(sys.stdin)
     specs = [ImageSpec(*image) for image in request["images"]]
     numbers = {spec: number for number, spec in enumerate(specs)}
-    login = Login(**request["login"])
+    login = child.Login(**request["login"])
     says = threading.Lock()
 
     def promote_and_say(spec: ImageSpec) -> None:

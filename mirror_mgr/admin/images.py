@@ -2,14 +2,14 @@
 
 import errno
 from concurrent.futures import ThreadPoolExecutor
-from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
+from typing import Callable, Dict, List, NamedTuple, Optional
 
 import rados
 import rbd
 
 from ..errors import Busy, InvalidArgument, MirrorError, from_errno
 from .access import explaining, open_image, open_pool
-from .modes import read_mode, require_enabled
+from .modes import read_mode
 from .specs import ImageSpec, PoolSpec
 from .words import IMAGE_MODES, word
 
@@ -29,7 +29,7 @@ def enable(cluster: "rados.Rados", spec: ImageSpec, mode: str) -> None:
             if number == errno.EROFS:
                 if is_mirrored(image) and not image.mirror_image_get_info()["primary"]:
                     return "another site is its primary; change there what is to change"
-                return _in_use(spec)
+                return in_use(spec)
             return _why_not_enabled(ioctx, spec, image, mode) if number == errno.EINVAL else None
 
         with explaining(f"image '{spec}': can't be mirrored in {mode} mode", why):
@@ -63,7 +63,8 @@ def _parent(image: "rbd.Image") -> Optional[ImageSpec]:
     return ImageSpec(found["pool_name"], found["pool_namespace"], found["image_name"])
 
 
-def _in_use(spec: ImageSpec) -> str:
+def in_use(spec: ImageSpec) -> str:
+    """Why librbd refuses what it can't do without the image's lock."""
     return ("a client has it open and does not let go of its lock; close it there first: "
             f"rbd lock ls {spec} says who it is")
 
@@ -123,31 +124,6 @@ def snapshot(cluster: "rados.Rados", spec: ImageSpec) -> int:
         with explaining(f"image '{spec}': can't take a mirror snapshot", {
                 errno.EINVAL: "it is not primary here; take it at the primary site"}.get):
             return int(image.mirror_image_create_snapshot())
-
-
-def demote(cluster: "rados.Rados", spec: ImageSpec) -> None:
-    """Make the image non-primary here, so that another site may promote it."""
-    with open_pool(cluster, spec.pool_spec) as ioctx:
-        _demote(ioctx, spec)
-
-
-def _demote(ioctx: "rados.Ioctx", spec: ImageSpec) -> None:
-    with open_image(ioctx, spec) as image:
-        with explaining(f"image '{spec}'"):
-            if not require_mirrored(ioctx, image, spec)["primary"]:
-                raise InvalidArgument(f"image '{spec}': it is not primary here; "
-                                      "demote it at the primary site")
-        with explaining(f"image '{spec}': can't be demoted", {errno.EROFS: _in_use(spec)}.get):
-            image.mirror_image_demote()
-
-
-def demote_all(cluster: "rados.Rados",
-               spec: PoolSpec) -> Tuple[int, Dict[ImageSpec, MirrorError]]:
-    """Demote the images of a pool or namespace that are primary here; as promotion.promote_all."""
-    with open_pool(cluster, spec) as ioctx:
-        require_enabled(ioctx, spec)
-        images = [image for image, found in mirrored_images(ioctx, spec).items() if found.primary]
-        return len(images), each(images, lambda image: _demote(ioctx, image))
 
 
 def is_mirrored(image: "rbd.Image") -> bool:

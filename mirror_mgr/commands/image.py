@@ -1,9 +1,9 @@
 """``ceph rbd-mirror image ...``: one image."""
 
 from .. import output
-from ..admin import images, promotion, resync, status
+from ..admin import demotion, images, promotion, resync, status
 from ..admin.specs import parse_image
-from ..model import ImageStatus
+from ..model import ImageStatus, Outcome
 from .registry import Host, ImageText, command
 
 
@@ -45,11 +45,14 @@ def promote(mgr: Host, image: ImageText, force: bool = False) -> str:
 
 
 @command("image demote", "w")
-def demote(mgr: Host, image: ImageText) -> str:
-    """Make an image non-primary here, so that another site may promote it"""
-    images.demote(mgr.rados, parse_image(image))
+def demote(mgr: Host, image: ImageText, force: bool = False) -> Outcome:
+    """Make an image non-primary here, so that another site may promote it; --force blocklists
+    the clients that have it open for writing"""
+    demoted = demotion.demote(mgr.rados, parse_image(image), force, mgr.mirroring_clients)
     mgr.supervisor.refresh()
-    return "Image demoted to non-primary"
+    if demoted.failures:
+        return Outcome("", images.together(demoted.failures), demoted.note)
+    return Outcome("Image demoted to non-primary", note=demoted.note)
 
 
 @command("image resync", "w")

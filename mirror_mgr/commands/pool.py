@@ -3,7 +3,7 @@
 from typing import Dict, Optional, Tuple
 
 from .. import output
-from ..admin import images, pools, promotion, status
+from ..admin import demotion, images, pools, promotion, status
 from ..admin.specs import ImageSpec, parse_pool
 from ..errors import MirrorError
 from ..model import Outcome, PoolInfo, PoolStatus
@@ -47,14 +47,17 @@ def promote(mgr: Host, pool: PoolText, force: bool = False) -> Outcome:
 
 
 @command("pool demote", "w")
-def demote(mgr: Host, pool: PoolText) -> Outcome:
-    """Make all images of a pool or namespace non-primary here"""
-    return _outcome(mgr, "Demoted", images.demote_all(mgr.rados, parse_pool(pool, strict=True)))
+def demote(mgr: Host, pool: PoolText, force: bool = False) -> Outcome:
+    """Make all images of a pool or namespace non-primary here; --force blocklists the clients
+    that have them open for writing"""
+    demoted = demotion.demote_all(mgr.rados, parse_pool(pool, strict=True), force,
+                                  mgr.mirroring_clients)
+    return _outcome(mgr, "Demoted", (demoted.total, demoted.failures), demoted.note)
 
 
 def _outcome(mgr: Host, verb: str,
-             result: Tuple[int, Dict[ImageSpec, MirrorError]]) -> Outcome:
+             result: Tuple[int, Dict[ImageSpec, MirrorError]], note: str = "") -> Outcome:
     count, failures = result
     mgr.supervisor.refresh()
     return Outcome(f"{verb} {count - len(failures)} mirrored images",
-                   images.together(failures) if failures else None)
+                   images.together(failures) if failures else None, note)

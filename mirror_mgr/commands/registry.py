@@ -14,6 +14,7 @@ from typing import (
     Any,
     Callable,
     Dict,
+    FrozenSet,
     List,
     Mapping,
     NewType,
@@ -27,7 +28,7 @@ from typing import (
 
 from .. import output
 from ..admin.peer_probe import Sight
-from ..admin.specs import ImageSpec
+from ..admin.specs import ImageSpec, PoolSpec
 from ..admin.status import Witnesses
 from ..admin.token import Token
 from ..errors import Fenced, InvalidArgument, MirrorError
@@ -70,6 +71,9 @@ class Host(Protocol):
 
     def promote_by_force(self, images: List[ImageSpec]) -> Dict[ImageSpec, MirrorError]:
         """Promote images in a process that may die, and return what failed."""
+
+    def mirroring_clients(self, pool: PoolSpec) -> FrozenSet[int]:
+        """Return the ids of the clients that mirror a pool or namespace."""
 
     def witnesses(self) -> Witnesses:
         """Return whom status asks besides the cluster."""
@@ -147,7 +151,8 @@ def run(command: Command, host: Host, given: Mapping[str, Any],
             host.scheduler.refresh()  # whatever was changed, it may be of account to schedules
         failure = outcome.failure
         if failure:
-            return -failure.errno, outcome.text, failure.message
+            said = "\n".join(filter(None, (failure.message, outcome.note)))
+            return -failure.errno, outcome.text, said
         return 0, outcome.text, outcome.note
     except MirrorError as error:
         return -error.errno, "", error.message

@@ -1,17 +1,21 @@
 """Two Ceph sites that are only dictionaries, behind the calls of python-rados and python-rbd."""
 
 import errno
-from typing import Any, Dict, Iterable, List, Optional, Tuple
+import json
+from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple
 
 import pytest
 import rados
 import rbd
 
 from mirror_mgr.admin import headers
+from mirror_mgr.wire import cls_rbd
+from mirror_mgr.wire.constants import Feature
 from mirror_mgr.wire.header import ImageHeader
 from tests.replay.headers import replica
 
 DISABLED, IMAGE, POOL = 0, 1, 2
+OWN_ID = 1
 
 if not hasattr(rbd, "__file__"):  # python-rbd is not installed: its numbers from rbd/librbd.h
     for _name, _number in {
@@ -20,6 +24,7 @@ if not hasattr(rbd, "__file__"):  # python-rbd is not installed: its numbers fro
         "PEER_DIRECTION_RX": 0, "PEER_DIRECTION_TX": 1, "PEER_DIRECTION_RX_TX": 2,
     }.items():
         setattr(rbd, f"RBD_MIRROR_{_name}", _number)
+    rbd.RBD_FEATURE_EXCLUSIVE_LOCK, rbd.RBD_LOCK_MODE_EXCLUSIVE = 4, 0
 
 
 def failure(kind: type, number: int) -> Exception:
@@ -44,6 +49,11 @@ class FakeImage:
         self.flagged = False  # for resync
         self.header = replica()
         self.promotable = False
+        self.watchers: List[Tuple[int, str]] = []  # client ids and addresses
+        self.non_primary = False  # the feature
+        self.keeps_lock = False  # the client that has it open
+        self.on_lock: Callable[[], None] = lambda: None
+        self.on_demote: Callable[[], None] = lambda: None
 
 
 class FakePool:
@@ -71,9 +81,27 @@ class FakeSite:
         self.pools: Dict[str, FakePool] = {}
         self.imported: List[Tuple[int, str]] = []
         self.import_fails: Optional[int] = None
+        self.blocklisted: List[str] = []
+        self.silent = False  # some client does not answer
 
     def get_fsid(self) -> str:
         return self.fsid
+
+    def get_instance_id(self) -> int:
+        return OWN_ID
+
+    def mon_command(self, command: str, data: bytes) -> Tuple[int, bytes, str]:
+        """Blocklists a client: all its watches end."""
+        said = json.loads(command)
+        assert (said["prefix"], said["blocklistop"]) == ("osd blocklist", "add")
+        self.blocklisted.append(said["addr"])
+        for pool in self.pools.values():
+            for image in pool.images.values():
+                image.watchers = [w for w in image.watchers if w[1] != said["addr"]]
+        return 0, b"", ""
+
+    def wait_for_latest_osdmap(self) -> None:
+        pass
 
     def open_ioctx(self, name: str) -> "FakeIoctx":
         if name not in self.pools:
@@ -101,6 +129,16 @@ class FakeIoctx:
 
     def execute(self, oid: str, cls: str, method: str, data: bytes) -> None:
         self.pool.executed.append((oid, cls, method, data))
+        for to in (True, False):
+            call = cls_rbd.set_features(Feature.NON_PRIMARY if to else 0, Feature.NON_PRIMARY)
+            if (method, data) == (call.method, call.data):
+                name = oid[len("rbd_header.id-"):]
+                self.pool.images[self.namespace, name].non_primary = to
+
+    def notify(self, oid: str, message: str, timeout_ms: int) -> bool:
+        if self.site.silent:
+            raise failure(rados.TimedOut, errno.ETIMEDOUT)
+        return True
 
     def close(self) -> None:
         pass
@@ -241,7 +279,20 @@ class OpenImage:
         self.fake.flagged = True
 
     def mirror_image_demote(self) -> None:
+        self.fake.on_demote()
         self.fake.primary = False
+
+    def watchers_list(self) -> List[Dict[str, Any]]:
+        return [{"id": client_id, "addr": address, "cookie": 1}
+                for client_id, address in (*self.fake.watchers, (OWN_ID, "own"))]
+
+    def features(self) -> int:
+        return Feature.EXCLUSIVE_LOCK if self.fake.mode == 1 else 0
+
+    def lock_acquire(self, mode: int) -> None:
+        self.fake.on_lock()
+        if self.fake.keeps_lock:
+            raise failure(rbd.Error, errno.EROFS)
 
 
 def install(patch: pytest.MonkeyPatch) -> None:

@@ -5,8 +5,8 @@ from typing import Any, Dict, List
 
 import pytest
 
-from mirror_mgr.admin.child import Start
-from mirror_mgr.admin.forced_promotion import Login, may_crash, promote
+from mirror_mgr.admin.child import Login, Start
+from mirror_mgr.admin.forced_promotion import may_crash, promote
 from mirror_mgr.admin.specs import parse_image
 from mirror_mgr.errors import Busy, DeadlineExceeded
 

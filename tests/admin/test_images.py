@@ -1,10 +1,10 @@
 import pytest
 
 from mirror_mgr.admin import images
-from mirror_mgr.admin.specs import ImageSpec, parse_image, parse_pool
+from mirror_mgr.admin.specs import ImageSpec, parse_image
 from mirror_mgr.errors import Busy, InvalidArgument, NotFound
 
-from .fakes import DISABLED, IMAGE, POOL, FakeImage, FakeSite
+from .fakes import IMAGE, POOL, FakeImage, FakeSite
 
 X = parse_image("p/x")
 
@@ -59,7 +59,7 @@ def test_pool_mode_goes_by_the_journaling_feature(site: FakeSite, image: FakeIma
     with pytest.raises(InvalidArgument, match="feature enable p/x journaling.*pool enable p image"):
         images.enable(site, X, "snapshot")
     with pytest.raises(InvalidArgument, match="pool mode.*feature enable p/x journaling"):
-        images.demote(site, X)
+        images.snapshot(site, X)
     image.mirrored = True
     with pytest.raises(InvalidArgument, match="feature disable p/x journaling"):
         images.disable(site, X)
@@ -92,32 +92,6 @@ def test_snapshot(site: FakeSite, image: FakeImage) -> None:
     image.mode, image.primary = 1, False
     with pytest.raises(InvalidArgument, match="not primary here"):
         images.snapshot(site, X)
-
-
-def test_demote_all(site: FakeSite, image: FakeImage) -> None:
-    pool = site.pools["p"]
-    pool.images["", "copy"] = FakeImage(primary=False, mirrored=True)
-    image.mirrored = True
-    assert images.demote_all(site, parse_pool("p")) == (1, {})
-    assert not image.primary
-    with pytest.raises(InvalidArgument, match="not enabled"):
-        images.demote_all(site, parse_pool("p/ns"))
-
-
-def test_demote(site: FakeSite, image: FakeImage) -> None:
-    image.mirrored = True
-    images.demote(site, X)
-    assert not image.primary
-    with pytest.raises(InvalidArgument, match="not primary here"):
-        images.demote(site, X)
-
-
-def test_not_mirrored(site: FakeSite, image: FakeImage) -> None:
-    with pytest.raises(InvalidArgument, match="not enabled.*image enable p/x snapshot"):
-        images.demote(site, X)
-    site.pools["p"].modes[""] = DISABLED
-    with pytest.raises(InvalidArgument, match="not enabled.*pool enable p image"):
-        images.demote(site, X)
 
 
 def test_one_failure_hides_no_other() -> None:

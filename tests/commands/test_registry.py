@@ -111,6 +111,14 @@ def test_a_note_is_not_of_the_answer(made: List[registry.Command]) -> None:
     assert run(made[0]) == (0, "uuid", "without a key")
 
 
+def test_a_note_comes_with_a_failure_too(made: List[registry.Command]) -> None:
+    @registry.command("half", "w")
+    def half(mgr: Any) -> Outcome:
+        return Outcome("one of two", NotFound("not the other"), "to know")
+
+    assert run(made[0]) == (-errno.ENOENT, "one of two", "not the other\nto know")
+
+
 def test_a_bug_is_no_traceback(echo: registry.Command,
                                caplog: pytest.LogCaptureFixture) -> None:
     code, out, error = run(echo, word="bug")
