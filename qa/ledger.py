@@ -4,7 +4,7 @@ import hashlib
 import random
 import threading
 from types import TracebackType
-from typing import Dict, List, Optional, Type
+from typing import Dict, List, Optional, Set, Type
 
 import rbd
 
@@ -24,20 +24,24 @@ def content(block: int, version: int) -> bytes:
 class Ledger:
     """What an image must hold: the version of each block, 0 where it is zeroes.
 
-    `versions` counts all writes, so that a stale block tells its age.
+    `versions` counts all writes, so that a stale block tells its age.  What failed last may have
+    been done or not.
     """
 
     def __init__(self, blocks: int) -> None:
         self.blocks = blocks
         self.versions = 0
         self._held: Dict[int, int] = {}
+        self._begun: Dict[int, int] = {}
 
     def write(self, image: rbd.Image, block: int) -> None:
         self.versions += 1
+        self._begun = {block: self.versions}
         image.write(content(block, self.versions), block * BLOCK)
         self._held[block] = self.versions
 
     def discard(self, image: rbd.Image, first: int, count: int) -> None:
+        self._begun = dict.fromkeys(range(first, first + count), 0)
         image.write_zeroes(first * BLOCK, count * BLOCK)
         for block in range(first, first + count):
             self._held.pop(block, None)
@@ -50,8 +54,12 @@ class Ledger:
         return [
             f"block {block}: not version {self._held.get(block, 0)} of {self.versions}"
             for block in range(self.blocks)
-            if data[block * BLOCK:(block + 1) * BLOCK] != content(block, self._held.get(block, 0))
+            if data[block * BLOCK:(block + 1) * BLOCK] not in self._possible(block)
         ]
+
+    def _possible(self, block: int) -> Set[bytes]:
+        held = self._held.get(block, 0)
+        return {content(block, version) for version in (held, self._begun.get(block, held))}
 
 
 class Client:

@@ -71,7 +71,7 @@ MISTAKES: List[Tuple[List[str], str]] = [
     (["pool", "peer", "set", "{pool}", NOBODY, "bogus", "x"], "'bogus'"),
     (["pool", "peer", "set", "{pool}", NOBODY, "direction", "bogus"], "'bogus'"),
     (["pool", "peer", "remove", "{pool}", "no-uuid"], "'no-uuid'"),
-    (["image", "demote", "{pool}/in-use"], "rbd lock ls {pool}/in-use"),
+    (["image", "demote", "{pool}/in-use"], "image demote {pool}/in-use --force"),
     (["image", "enable", "{pool}/clone", "snapshot"], "image enable {pool}/golden snapshot"),
     (["image", "disable", "{pool}/parent"], "{pool}/child is cloned from it"),
     (["image", "enable", "{whole}/image", "snapshot"], "feature enable {whole}/image journaling"),
