@@ -99,7 +99,9 @@ async def find(pool: Pool, source: Pool, link: ParentLink,
     except NotFound:
         return Broken(f"waiting for parent {spec}: it is not mirrored; "
                       "enable its mirroring, or flatten the clone at the primary site")
-    here = pool.connection.pool_id(pool_name)
+    # Two pools that mirror each other may have different names.
+    here = (pool.pool_id if link.pool_id == source.pool_id
+            else pool.connection.pool_id(pool_name))
     if here is None:
         return Broken(f"waiting for parent {spec}: there is no pool {pool_name!r} "
                       "here; create it and mirror it")

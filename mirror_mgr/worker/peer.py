@@ -7,11 +7,20 @@ from dataclasses import dataclass
 from typing import Dict, Optional
 
 from ..cluster.connection import Connection
+from ..cluster.pool import Pool
 from ..cluster.snapsets import SnapsetReader
-from ..errors import MirrorError, NotFound, NotSupported, OutOfSpace
+from ..errors import (
+    AccessDenied,
+    DeadlineExceeded,
+    MirrorError,
+    NotFound,
+    NotPermitted,
+    NotSupported,
+    OutOfSpace,
+)
 from ..replay.objects import ListSnaps
 from ..wire import cls_rbd
-from ..wire.constants import PeerDirection
+from ..wire.constants import MirrorMode, PeerDirection
 from ..wire.header import MIRRORING
 from ..wire.mirror import MirrorPeer, MirrorPool
 from ..wire.snapset import Snapset
@@ -69,6 +78,63 @@ def same(found: Optional[MirrorPeer], known: MirrorPeer) -> bool:
         known.uuid, known.site_name, known.client_name)
 
 
+async def read_mirroring(pool: Pool) -> MirrorPool:
+    """What `rbd_mirroring` says; mirroring disabled where there is no such object."""
+    try:
+        return MirrorPool.from_omap(await pool.omap(MIRRORING))
+    except NotFound:
+        return MirrorPool()
+
+
+async def find_source(remote: Connection, name: str, peer: MirrorPeer, local_uuid: str) -> int:
+    """Return the id of the pool at the other site that a pool of ours is mirrored from.
+
+    It is the one of the same `name`, as for the daemon.  Pools can be renamed, though: one that has
+    our pool as its peer comes before one of this name that does not.  Raise NotFound.
+    """
+    named = await remote.run(remote.pool_id, name)
+    if named is not None and _is_partner(await read_mirroring(remote.pool(named)), local_uuid):
+        return named
+    partners = await _partners(remote, peer, local_uuid)
+    if len(partners) == 1:
+        [(found, other_name)] = partners.items()
+        log.info("pool %r: its peer at site %r is the pool %r", name, remote.name, other_name)
+        return found
+    if named is not None:
+        return named
+    missing = f"pool {name!r} does not exist at site {remote.name!r}, and "
+    if partners:
+        raise NotFound(f"{missing}{' and '.join(sorted(partners.values()))} have it as their peer "
+                       f"there; rename the one that it is mirrored from to {name!r}")
+    raise NotFound(f"{missing}none of another name has it as its peer there; create it there and "
+                   "enable mirroring on it, or rename the one that it is mirrored from")
+
+
+def _is_partner(theirs: MirrorPool, local_uuid: str) -> bool:
+    return theirs.mode != MirrorMode.DISABLED and any(
+        peer.mirror_uuid == local_uuid for peer in theirs.peers)
+
+
+async def _partners(remote: Connection, peer: MirrorPeer, local_uuid: str) -> Dict[int, str]:
+    """The names, by id, of the pools there that have our pool as their peer.
+
+    What is known of the peer's mirror uuid tells a pool from its former self.
+    """
+    names = await remote.pool_names()
+    found = await asyncio.gather(*(
+        _mirroring_if_readable(remote, pool_id) for pool_id in names))
+    return {pool_id: name for (pool_id, name), theirs in zip(names.items(), found)
+            if _is_partner(theirs, local_uuid) and peer.mirror_uuid in ("", theirs.mirror_uuid)}
+
+
+async def _mirroring_if_readable(remote: Connection, pool_id: int) -> MirrorPool:
+    """Not every pool has to answer, or be one that this user may read."""
+    try:
+        return await read_mirroring(remote.pool(pool_id))
+    except (AccessDenied, NotPermitted, NotFound, DeadlineExceeded):
+        return MirrorPool()
+
+
 async def credentials(local: Connection, pool_id: int, peer: MirrorPeer) -> Credentials:
     """What the monitors keep of a peer (config-key rbd/mirror/peer/<pool id>/<uuid>)."""
     try:
@@ -99,7 +165,7 @@ async def ping(remote: Connection, remote_pool_id: int, name: str, local_uuid: s
 _proven = False
 
 
-def _snapset_reader(known: Credentials, pool_id: Optional[int]) -> SnapsetReader:
+def _snapset_reader(known: Credentials, pool_id: int) -> SnapsetReader:
     """A reader that was seen, once in the life of this process, to tell the truth.
 
     Raise NotSupported when it does not, or when the primary's pool is too full to find out.
@@ -107,7 +173,7 @@ def _snapset_reader(known: Credentials, pool_id: Optional[int]) -> SnapsetReader
     global _proven
     reader = SnapsetReader.connect(known.entity, known.conffile, known.conf)
     try:
-        if not _proven and pool_id is not None:
+        if not _proven:
             reader.self_test(pool_id)
             _proven = True
     except OutOfSpace as error:
@@ -120,28 +186,36 @@ def _snapset_reader(known: Credentials, pool_id: Optional[int]) -> SnapsetReader
 
 
 class PeerSite:
-    """Connections to the other site, for one pool; closed and made anew after a failure."""
+    """Connections to the other site, for one pool; closed and made anew after a failure.
 
-    def __init__(self, connection: Connection, snapsets: Optional[SnapsetReader]) -> None:
+    :ivar pool_id: of the pool there that ours is mirrored from
+    """
+
+    def __init__(self, connection: Connection, pool_id: int,
+                 snapsets: Optional[SnapsetReader]) -> None:
         self.connection = connection
+        self.pool_id = pool_id
         self._snapsets = snapsets
 
     @classmethod
-    async def connect(cls, known: Credentials, pool_name: str) -> "PeerSite":
-        """Raise a MirrorError that names the site when it can't be reached in time."""
-        return await asyncio.get_running_loop().run_in_executor(
-            None, cls._connect, known, pool_name)
+    async def connect(cls, known: Credentials, pool_name: str, peer: MirrorPeer,
+                      local_uuid: str) -> "PeerSite":
+        """Connect to the site of a `peer` of our pool, which has the mirror uuid `local_uuid`.
 
-    @classmethod
-    def _connect(cls, known: Credentials, pool_name: str) -> "PeerSite":
-        connection = Connection.connect(known.site_name, known.entity, known.conffile, known.conf)
+        Raise a MirrorError that names the site when it can't be reached in time, or has no such
+        pool.
+        """
+        run = asyncio.get_running_loop().run_in_executor
+        connection = await run(None, Connection.connect, known.site_name, known.entity,
+                               known.conffile, known.conf)
         try:
-            return cls(connection, _snapset_reader(known, connection.pool_id(pool_name)))
+            pool_id = await find_source(connection, pool_name, peer, local_uuid)
+            return cls(connection, pool_id, await run(None, _snapset_reader, known, pool_id))
         except NotSupported as error:
             log.warning("site %r: %s; whole objects are compared instead", known.site_name, error)
-            return cls(connection, None)
+            return cls(connection, pool_id, None)
         except BaseException:
-            connection.close()
+            run(None, connection.close)
             raise
 
     def list_snaps(self, pool_id: int, namespace: str) -> Optional[ListSnaps]:

@@ -33,7 +33,7 @@ from ..wire.constants import (
     PeerDirection,
     StatusState,
 )
-from ..wire.header import MIRRORING, NAMESPACES
+from ..wire.header import NAMESPACES
 from ..wire.mirror import MirrorImage, MirrorPeer, MirrorPool
 from . import peer as peers
 from . import settings
@@ -41,6 +41,7 @@ from .image import Gate, Gates, ImageReplayer, Mirrored
 from .journal_image import JournalImageReplayer
 from .leader import Leader
 from .missing import Kept, MissingPrimaries
+from .peer import read_mirroring
 from .removal_rules import Delays
 from .roster import slot_of
 from .statuses import StatusBoard
@@ -55,14 +56,6 @@ _RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0)
 
 _REPLAYERS: Dict[ImageMode, Type[ImageReplayer]] = {
     ImageMode.SNAPSHOT: ImageReplayer, ImageMode.JOURNAL: JournalImageReplayer}
-
-
-async def read_mirroring(pool: Pool) -> MirrorPool:
-    """What `rbd_mirroring` says; mirroring disabled where there is no such object."""
-    try:
-        return MirrorPool.from_omap(await pool.omap(MIRRORING))
-    except NotFound:
-        return MirrorPool()
 
 
 def image_spec(pool: str, namespace: str, replayer: ImageReplayer) -> str:
@@ -244,7 +237,10 @@ def orphaned(local: MirrorPool, remote: MirrorPool) -> Dict[str, MirrorImage]:
 
 
 class PoolReplayer:
-    """Replays a share of one pool's images while a worker of ours holds the pool's leader lock."""
+    """Replays a share of one pool's images while a worker of ours holds the pool's leader lock.
+
+    `name` is for whoever knows of a new one to set.
+    """
 
     def __init__(self, local: Connection, pool_id: int, name: str, budget: Budget, gates: Gates,
                  dead: FrozenSet[str], stops: ManualStops, delays: Delays) -> None:
@@ -388,7 +384,8 @@ class PoolReplayer:
             self.peer_error = None
             return
         site = await peers.PeerSite.connect(
-            await peers.credentials(self._local, self.pool_id, peer), self.name)
+            await peers.credentials(self._local, self.pool_id, peer), self.name, peer,
+            mirroring.mirror_uuid)
         try:
             await self._replay_from(site, peer, mirroring.mirror_uuid)
         except MirrorError as error:
@@ -402,11 +399,7 @@ class PoolReplayer:
             asyncio.get_running_loop().run_in_executor(None, site.close)
 
     async def _replay_from(self, site: peers.PeerSite, peer: MirrorPeer, local_uuid: str) -> None:
-        remote = site.connection
-        remote_id = remote.pool_id(self.name)
-        if remote_id is None:
-            raise NotFound(f"pool {self.name!r} does not exist at site {peer.site_name!r}; "
-                           "create it there and enable mirroring on it")
+        remote, remote_id = site.connection, site.pool_id
         pinged = float("-inf")
         link: Optional[Link] = None
         while True:

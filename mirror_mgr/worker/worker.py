@@ -14,7 +14,8 @@ from ..wire.constants import MirrorMode
 from . import memory, protocol, settings
 from .image import Gate, Gates, ImageReplayer
 from .missing import Kept
-from .pool import PoolReplayer, image_spec, read_mirroring
+from .peer import read_mirroring
+from .pool import PoolReplayer, image_spec
 from .removal_rules import Delays
 from .service import ServiceEntry
 from .status import Syncing
@@ -159,6 +160,7 @@ class Worker:
                 task = asyncio.ensure_future(replayer.run())
                 task.add_done_callback(self._pool_ended)
                 self._pools[pool_id] = (replayer, task)
+            self._pools[pool_id][0].name = name
 
     async def _mirrored_pools(self, local: Connection) -> Dict[int, str]:
         """Pools with mirroring; without it in the default namespace there are no peers.

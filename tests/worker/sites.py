@@ -60,6 +60,7 @@ class FakeConnection:
         self.fsid = f"fsid-of-{name}"
         self.instance_id = 4100
         self.keys = keys or {}
+        self.names = {2: "p"}
         self.pools = {}
         self.closed = False
 
@@ -67,7 +68,13 @@ class FakeConnection:
         return self.pools.setdefault((pool_id, namespace), FakePool())
 
     def pool_id(self, name):
-        return 2
+        return next((pool_id for pool_id, other in self.names.items() if other == name), None)
+
+    async def pool_names(self):
+        return dict(self.names)
+
+    async def run(self, function, *args):
+        return function(*args)
 
     async def mon_command(self, command):
         assert command["prefix"] == "config-key get"

@@ -2,12 +2,13 @@ import asyncio
 
 import pytest
 
-from mirror_mgr.errors import DeadlineExceeded
-from mirror_mgr.wire.constants import PeerDirection
+from mirror_mgr.errors import AccessDenied, DeadlineExceeded, NotFound
+from mirror_mgr.wire.constants import MirrorMode, PeerDirection
+from mirror_mgr.wire.header import MIRRORING
 from mirror_mgr.wire.mirror import MirrorPeer, MirrorPool
 from mirror_mgr.worker import peer as peers
 from mirror_mgr.worker.peer import Credentials
-from tests.worker.sites import PEER, FakeConnection
+from tests.worker.sites import PEER, FakeConnection, FakePool, mirroring
 
 KEY = "rbd/mirror/peer/2/peer-uuid"
 
@@ -93,3 +94,63 @@ def test_a_ping_says_who_we_are():
     remote = FakeConnection("b")
     asyncio.run(peers.ping(remote, 5, "site-a", "uuid-of-a"))
     assert remote.pool(5).pings == [("site-a", "uuid-of-a")]
+
+
+def test_a_pool_that_was_never_mirrored():
+    assert asyncio.run(peers.read_mirroring(FakePool())) == MirrorPool()
+
+
+class TestThePoolThere:
+    """Which pool of the other site is the one that ours, p, is mirrored from."""
+
+    US = MirrorPeer("us", "site-a", "", mirror_uuid="uuid-of-a")
+    OTHER = MirrorPeer("other", "site-a", "", mirror_uuid="uuid-of-another")
+
+    def site(self, **pools):
+        """By names, what is in the `rbd_mirroring` of each; ids count from 3 on."""
+        remote = FakeConnection("b")
+        remote.names = dict(enumerate(pools, 3))
+        for pool_id, omap in enumerate(pools.values(), 3):
+            if isinstance(omap, Exception):
+                remote.pool(pool_id).error = omap
+            else:
+                remote.pool(pool_id).omap_of[MIRRORING] = omap
+        return remote
+
+    def find(self, remote, known=""):
+        peer = MirrorPeer(PEER.uuid, "b", PEER.client_name, mirror_uuid=known)
+        return remote.names[asyncio.run(peers.find_source(remote, "p", peer, "uuid-of-a"))]
+
+    def partner(self, uuid="uuid-of-b", mode=MirrorMode.IMAGE):
+        return mirroring(mode, uuid, peers=[self.OTHER, self.US])
+
+    def test_the_one_of_the_same_name(self):
+        assert self.find(self.site(q=self.partner(), p=self.partner())) == "p"
+
+    def test_at_the_first_contact_it_does_not_know_us(self):
+        assert self.find(self.site(q=mirroring(peers=[self.OTHER]), p=mirroring())) == "p"
+
+    @pytest.mark.parametrize("known", ["", "uuid-of-b"])
+    def test_one_that_was_renamed(self, known):
+        assert self.find(self.site(x=mirroring(), q=self.partner()), known) == "q"
+
+    def test_one_that_was_renamed_beside_another_that_has_its_name_now(self):
+        named = mirroring(peers=[self.OTHER])
+        assert self.find(self.site(p=named, q=self.partner())) == "q"
+
+    def test_a_mirror_uuid_that_is_known_decides_between_two(self):
+        remote = self.site(old=self.partner("uuid-of-former"), q=self.partner())
+        assert self.find(remote, "uuid-of-b") == "q"
+        with pytest.raises(NotFound, match="'p' does not exist at site 'b', and old and q have it"):
+            self.find(remote)
+
+    @pytest.mark.parametrize("other", [
+        mirroring(peers=[OTHER]), mirroring(MirrorMode.DISABLED, peers=[US]),
+        AccessDenied("x"), DeadlineExceeded("x"), NotFound("removed just now")])
+    def test_none(self, other):
+        with pytest.raises(NotFound, match="'p' does not exist at site 'b', and none of another"):
+            self.find(self.site(q=other))
+
+    def test_another_pool_than_the_one_that_is_known(self):
+        with pytest.raises(NotFound):
+            self.find(self.site(q=self.partner()), "uuid-of-former")

@@ -20,7 +20,7 @@ from mirror_mgr.wire.mirror import MirrorPeer, MirrorPool
 from mirror_mgr.worker import pool as pool_module
 from mirror_mgr.worker import status
 from mirror_mgr.worker.image import Mirrored
-from mirror_mgr.worker.pool import PoolReplayer, Replaying, orphaned, pair_up, read_mirroring
+from mirror_mgr.worker.pool import PoolReplayer, Replaying, orphaned, pair_up
 from mirror_mgr.worker.roster import SLOTS, slot_of
 from mirror_mgr.worker.stops import ManualStops
 from tests.virtual_time import run, settle
@@ -104,10 +104,6 @@ class TestOrphans:
     def test_not_while_the_primary_is_being_disabled(self):
         remote = MirrorPool(mode=MirrorMode.IMAGE, images={"r": mirrored("g", DISABLING)})
         assert orphaned(pool_of(l=mirrored("g")), remote) == {}
-
-
-def test_a_pool_that_was_never_mirrored():
-    assert asyncio.run(read_mirroring(FakePool())) == MirrorPool()
 
 
 class Leading:
@@ -201,7 +197,7 @@ class TestThePeer:
         """When the peer was tried, in a pool that lives for so many seconds."""
         tried = []
 
-        async def connect(known, pool_name):
+        async def connect(known, pool_name, peer, local_uuid):
             tried.append(round(asyncio.get_running_loop().time()))
             raise error
 

@@ -192,12 +192,10 @@ class FakeSite(FakeConnection):
         super().__init__("local")
         self.instance_id = instance_id
         self.address = f"10.0.0.1:0/{instance_id}"
+        self.names = {2: "p", 3: "q", 4: "r", 5: "never mirrored"}
         self.pool(2).omap_of[MIRRORING] = mirroring()
         self.pool(3).omap_of[MIRRORING] = mirroring(MirrorMode.POOL)
         self.pool(4).omap_of[MIRRORING] = mirroring(MirrorMode.DISABLED)
-
-    async def pool_names(self):
-        return {2: "p", 3: "q", 4: "r", 5: "never mirrored"}
 
 
 class TestPools:
@@ -324,6 +322,15 @@ class TestConnections:
             sites[0].pool(2).omap_of[MIRRORING] = mirroring(MirrorMode.DISABLED)
             worker.refresh()
             await until(lambda: set(worker._pools) == {3})
+        self.live(body)
+
+    def test_a_pool_that_is_renamed_is_known_by_its_new_name(self, replayers):
+        async def body(worker, sites, said):
+            await until(lambda: len(replayers) == 2)
+            sites[0].names[2] = "renamed"
+            worker.refresh()
+            await until(lambda: replayers[0].name == "renamed")
+            assert len(replayers) == 2
         self.live(body)
 
 
