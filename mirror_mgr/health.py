@@ -11,6 +11,8 @@ from .schedule.state import (
     TWO_SCHEDULES,
 )
 from .supervisor.model import (
+    COPIES_HELD,
+    COPIES_REMOVED,
     FOREIGN_DAEMON,
     IMAGE_ERROR,
     PEER_UNREACHABLE,
@@ -30,6 +32,12 @@ _CHECKS = {
                   "1 mirrored image is in split-brain", "{} mirrored images are in split-brain"),
     IMAGE_ERROR: ("MIRROR_MGR_IMAGE_ERROR", "warning",
                   "1 mirrored image can't be replayed", "{} mirrored images can't be replayed"),
+    COPIES_HELD: ("MIRROR_MGR_COPIES_HELD", "warning",
+                  "in 1 pool many primaries disappeared at once: their copies are kept",
+                  "in {} pools many primaries disappeared at once: their copies are kept"),
+    COPIES_REMOVED: ("MIRROR_MGR_COPIES_REMOVED", "warning",
+                     "in 1 pool copies whose primary is gone are in the trash",
+                     "in {} pools copies whose primary is gone are in the trash"),
     FOREIGN_DAEMON: ("MIRROR_MGR_FOREIGN_DAEMON", "warning",
                      "1 pool is held by an rbd-mirror daemon",
                      "{} pools are held by rbd-mirror daemons"),

@@ -7,7 +7,7 @@ from typing import Any, Dict, FrozenSet, List, Sequence, Tuple
 from mgr_module import MgrModule, MgrStandbyModule, Option
 
 from . import compat, health
-from .admin import child, forced_promotion, openers, peer_probe
+from .admin import child, forced_promotion, openers, peer_probe, restoration
 from .admin.services import Services, services
 from .admin.specs import ImageSpec, PoolSpec
 from .admin.status import Witnesses
@@ -17,6 +17,7 @@ from .errors import MirrorError
 from .progress import Syncs
 from .schedule.scheduler import Scheduler
 from .supervisor import launcher
+from .supervisor.model import COPIES_REMOVED
 from .supervisor.supervisor import Supervisor
 
 TICK_SECONDS = 1.0
@@ -108,7 +109,10 @@ class Module(MgrModule):
         self._wake.set()
 
     def _report_health(self) -> None:
-        checks = health.checks(self.supervisor.health() + self.scheduler.health())
+        items = self.supervisor.health() + self.scheduler.health()
+        if not self.get_option("warn_removed_copies"):
+            items = [item for item in items if item.code != COPIES_REMOVED]
+        checks = health.checks(items)
         if checks != self._checks:
             self.set_health_checks(checks)
             self._checks = checks
@@ -151,6 +155,9 @@ class Module(MgrModule):
     def promote_by_force(self, images: List[ImageSpec]) -> Dict[ImageSpec, MirrorError]:
         return forced_promotion.promote(self._child(), self._login(), images,
                                         self.command_seconds() * _OF_ITS_TIME)
+
+    def make_writable(self, pool: PoolSpec, image_id: str) -> None:
+        restoration.make_writable(self._child(), self._login(), pool, image_id)
 
     def mirroring_clients(self, pool: PoolSpec) -> FrozenSet[int]:
         return openers.mirroring_clients(self._child(), self._login(), pool)

@@ -1,18 +1,21 @@
 """Copies whose primary is gone: confirming that they may go, and taking them back into use."""
 
 import time
-from typing import List, Optional
+from typing import Any, Callable, List, Mapping, Optional
 
 import rados
 import rbd
 
-from ..errors import AlreadyExists, InvalidArgument, NotFound
+from ..errors import AlreadyExists, InvalidArgument
 from ..wire.constants import Feature
 from ..worker import removal_rules as rules
 from .access import explaining, open_image, open_pool
 from .specs import ImageSpec, PoolSpec
 
 _PAGE = 1024
+
+# Makes an ordinary image of a copy, given its pool and id.
+MakeWritable = Callable[[PoolSpec, str], None]
 
 
 def confirm(cluster: "rados.Rados", spec: PoolSpec) -> int:
@@ -61,28 +64,41 @@ def _records(ioctx: "rados.Ioctx") -> rules.Records:
         after = max(page)
 
 
-def restored(cluster: "rados.Rados", spec: ImageSpec, name: Optional[str]) -> ImageSpec:
-    """Take a copy out of the trash, if it is there; return the image that it is then.
+def restore(cluster: "rados.Rados", spec: ImageSpec, name: Optional[str],
+            make_writable: MakeWritable) -> ImageSpec:
+    """Take a copy out of the trash and make an ordinary image of it; return which it is then.
 
     `spec` names it by what it was called, or by its id; `name` is what it is to be called, where
-    that is to be another name.  An image that is in the pool already is left as it is.
+    that is to be another name.  One that is out of the trash already, but still a copy that nobody
+    can write to, is made an ordinary image too.  May be repeated.
     """
     with open_pool(cluster, spec.pool_spec) as ioctx:
-        entry = _in_trash(ioctx, spec)
-        if entry is None:
-            return spec
-        wanted = ImageSpec(spec.pool, spec.namespace, name or entry["name"])
-        with explaining(f"image '{wanted}': can't be restored"):
-            try:
-                rbd.RBD().trash_restore(ioctx, entry["id"], wanted.name)
-            except rbd.ImageExists:
-                raise AlreadyExists(
-                    f"image '{wanted}' exists; restore the other under a new name: ceph rbd-mirror "
-                    f"image restore {spec} NEWNAME") from None
-        return wanted
+        found = _out_of_trash(ioctx, spec, name)
+        image_id = _read_only_id(ioctx, found)
+    if image_id is not None:
+        make_writable(spec.pool_spec, image_id)
+    elif found == spec:
+        raise InvalidArgument(f"image '{spec}': the trash has no such copy, and the image of that "
+                              "name is an ordinary one already")
+    return found
 
 
-def _in_trash(ioctx: "rados.Ioctx", spec: ImageSpec) -> "Optional[dict[str, str]]":
+def _out_of_trash(ioctx: "rados.Ioctx", spec: ImageSpec, name: Optional[str]) -> ImageSpec:
+    entry = _in_trash(ioctx, spec)
+    if entry is None:
+        return spec
+    wanted = ImageSpec(spec.pool, spec.namespace, name or entry["name"])
+    with explaining(f"image '{wanted}': can't be restored"):
+        try:
+            rbd.RBD().trash_restore(ioctx, entry["id"], wanted.name)
+        except rbd.ImageExists:
+            raise AlreadyExists(
+                f"image '{wanted}' exists; restore the other under a new name: ceph rbd-mirror "
+                f"image restore {spec} NEWNAME") from None
+    return wanted
+
+
+def _in_trash(ioctx: "rados.Ioctx", spec: ImageSpec) -> Optional[Mapping[str, Any]]:
     with explaining(f"pool '{spec.pool_spec}': can't list its trash"):
         entries = [entry for entry in rbd.RBD().trash_list(ioctx)
                    if entry["source"] == "MIRRORING" and spec.name in (entry["id"], entry["name"])]
@@ -93,19 +109,14 @@ def _in_trash(ioctx: "rados.Ioctx", spec: ImageSpec) -> "Optional[dict[str, str]
     return entries[0] if entries else None
 
 
-def read_only_id(cluster: "rados.Rados", spec: ImageSpec) -> Optional[str]:
+def _read_only_id(ioctx: "rados.Ioctx", spec: ImageSpec) -> Optional[str]:
     """The id of an image that is a copy still, though it is mirrored no more; None of an ordinary.
 
     Raise InvalidArgument for one that is mirrored.
     """
-    with open_pool(cluster, spec.pool_spec) as ioctx, \
-            open_image(ioctx, spec, read_only=True) as image, explaining(f"image '{spec}'"):
+    with open_image(ioctx, spec, read_only=True) as image, explaining(f"image '{spec}'"):
         if image.mirror_image_get_info()["state"] != rbd.RBD_MIRROR_IMAGE_DISABLED:
             raise InvalidArgument(
                 f"image '{spec}': it is mirrored; to use it here promote it, or end its mirroring "
                 f"first: ceph rbd-mirror image disable {spec} --force")
         return str(image.id()) if image.features() & Feature.NON_PRIMARY else None
-
-
-def require_found(spec: ImageSpec, error: Exception) -> NotFound:
-    return NotFound(f"image '{spec}': it is neither in the pool nor in its trash: {error}")

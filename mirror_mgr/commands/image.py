@@ -1,10 +1,12 @@
 """``ceph rbd-mirror image ...``: one image."""
 
+from typing import Optional
+
 from .. import output
-from ..admin import demotion, images, promotion, resync, status
+from ..admin import demotion, images, promotion, removals, resync, status
 from ..admin.specs import parse_image
 from ..model import ImageStatus, Outcome
-from .registry import Host, ImageText, command
+from .registry import Host, ImageText, Text, command
 
 
 @command("image enable", "w")
@@ -61,3 +63,11 @@ def image_resync(mgr: Host, image: ImageText, force: bool = False) -> str:
     resync.resync(mgr.rados, parse_image(image), force, mgr.look)
     mgr.supervisor.refresh()
     return "Flagged image for resync from primary"
+
+
+@command("image restore", "w")
+def restore(mgr: Host, image: ImageText, name: Optional[Text] = None) -> str:
+    """Take a removed copy, by its name or id, out of the trash and make it an ordinary image"""
+    found = removals.restore(mgr.rados, parse_image(image), name, mgr.make_writable)
+    mgr.supervisor.refresh()
+    return f"Restored '{found}': clients may write to it, and it is not mirrored"

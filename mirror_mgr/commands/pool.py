@@ -3,7 +3,7 @@
 from typing import Dict, Optional, Tuple
 
 from .. import output
-from ..admin import demotion, images, pools, promotion, status
+from ..admin import demotion, images, pools, promotion, removals, status
 from ..admin.specs import ImageSpec, parse_pool
 from ..errors import MirrorError
 from ..model import Outcome, PoolInfo, PoolStatus
@@ -53,6 +53,14 @@ def demote(mgr: Host, pool: PoolText, force: bool = False) -> Outcome:
     demoted = demotion.demote_all(mgr.rados, parse_pool(pool, strict=True), force,
                                   mgr.mirroring_clients)
     return _outcome(mgr, "Demoted", (demoted.total, demoted.failures), demoted.note)
+
+
+@command("pool confirm-removal", "w")
+def confirm_removal(mgr: Host, pool: PoolText) -> str:
+    """Let go the copies that are kept because so many primaries disappeared at once"""
+    count = removals.confirm(mgr.rados, parse_pool(pool, strict=True))
+    mgr.supervisor.refresh()
+    return f"Confirmed the removal of {count} copies: they move to the trash"
 
 
 def _outcome(mgr: Host, verb: str,

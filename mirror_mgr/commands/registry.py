@@ -72,6 +72,9 @@ class Host(Protocol):
     def promote_by_force(self, images: List[ImageSpec]) -> Dict[ImageSpec, MirrorError]:
         """Promote images in a process that may die, and return what failed."""
 
+    def make_writable(self, pool: PoolSpec, image_id: str) -> None:
+        """Make an ordinary image of a copy, in a process of its own."""
+
     def mirroring_clients(self, pool: PoolSpec) -> FrozenSet[int]:
         """Return the ids of the clients that mirror a pool or namespace."""
 

@@ -16,6 +16,8 @@ PEER_UNREACHABLE = 'peer-unreachable'
 SPLIT_BRAIN = 'split-brain'
 IMAGE_ERROR = 'image-error'
 FOREIGN_DAEMON = 'foreign-daemon'
+COPIES_HELD = 'copies-held'
+COPIES_REMOVED = 'copies-removed'
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,11 +1,21 @@
 """What the workers have reported, put together.  Pure."""
 
-from typing import Dict, Iterable, List, Tuple
+import time
+from typing import Dict, Iterable, List, Sequence, Tuple
 
 from .. import states
-from ..worker.protocol import Heartbeat, ImageReport, PoolReport
-from .model import FOREIGN_DAEMON, IMAGE_ERROR, PEER_UNREACHABLE, SPLIT_BRAIN, HealthItem
+from ..worker.protocol import Heartbeat, ImageReport, PoolReport, RemovedReport
+from .model import (
+    COPIES_HELD,
+    COPIES_REMOVED,
+    FOREIGN_DAEMON,
+    IMAGE_ERROR,
+    PEER_UNREACHABLE,
+    SPLIT_BRAIN,
+    HealthItem,
+)
 
+_SHOWN = 5
 ERROR_SECONDS = 30.0  # an attempt that fails once is no news
 
 
@@ -26,7 +36,7 @@ class Reports:
             self.images.pop(global_id, None)
 
 
-def health_items(pools: Iterable[PoolReport], images: Iterable[ImageReport],
+def health_items(pools: Sequence[PoolReport], images: Iterable[ImageReport],
                  now: float) -> List[HealthItem]:
     """Given what all workers reported, and the time, return what is wrong, in order.
 
@@ -54,8 +64,46 @@ def health_items(pools: Iterable[PoolReport], images: Iterable[ImageReport],
             items.append(HealthItem(IMAGE_ERROR, image.spec, (
                 "image '%s' is in error: %s; it is tried again, how that goes is in: "
                 'ceph rbd-mirror image status %s' % (image.spec, image.reason, image.spec))))
+    items += removals(pools)
     by_subject = {(item.code, item.subject): item for item in items}
     return [by_subject[key] for key in sorted(by_subject)]
+
+
+def removals(pools: Sequence[PoolReport]) -> List[HealthItem]:
+    """What is said of copies whose primary is gone, for all workers' reports of a pool."""
+    by_name: Dict[str, List[PoolReport]] = {}
+    for pool in pools:
+        by_name.setdefault(pool.name, []).append(pool)
+    items = []
+    for name, reports in by_name.items():
+        held = sum(report.held_total for report in reports)
+        removed = sum(report.removed_total for report in reports) - held
+        named = [one for report in reports for one in report.removed]
+        if held:
+            items.append(HealthItem(COPIES_HELD, name, (
+                "pool '%s': the primaries of %d copies disappeared at once, so the copies are "
+                'kept: %s; if that was meant, run: ceph rbd-mirror pool confirm-removal %s; to use '
+                'one here, run: ceph rbd-mirror image disable %s/IMAGE --force, and then: '
+                'ceph rbd-mirror image restore %s/IMAGE'
+                % (name, held, _named(named, True, held), name, name, name))))
+        if removed:
+            items.append(HealthItem(COPIES_REMOVED, name, (
+                "pool '%s': the trash has %d copies whose primary was removed or is no longer "
+                'mirrored: %s; to bring one back to use, run: ceph rbd-mirror image restore %s/ID'
+                % (name, removed, _named(named, False, removed), name))))
+    return items
+
+
+def _named(removed: Iterable[RemovedReport], held: bool, total: int) -> str:
+    chosen = sorted((one for one in removed if one.held == held), key=lambda one: one.until)
+    shown = ['%s (id %s, until %s)' % (one.name, one.id, _utc(one.until))
+             for one in chosen[:_SHOWN]]
+    more = total - len(shown)
+    return ', '.join(shown) + (' and %d more' % more if more else '')
+
+
+def _utc(seconds: float) -> str:
+    return time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime(max(0.0, min(seconds, 1e11))))
 
 
 def trouble(pools: Iterable[PoolReport]) -> Dict[str, str]:

@@ -210,7 +210,7 @@ class Supervisor:
             "worker '%s' keeps failing: %s; see the log of ceph-mgr; when that is repaired, run: "
             'ceph rbd-mirror worker restart %s' % (view.id, view.last_error, view.id)))
             for view in views if view.failing]
-        return failing + health_items((pool for view in views for pool in view.pools),
+        return failing + health_items([pool for view in views for pool in view.pools],
                                       self.images(), self._clock.time())
 
     # The tick, in order.
