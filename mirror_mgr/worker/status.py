@@ -144,15 +144,17 @@ def primary_gone(since: float, until: float, held: bool, pool: str) -> ImageStat
 
     `held`: many of the `pool` are, so that they wait for an administrator.
     """
-    text = "remote image no longer exists"
-    if not held:
-        return ImageStatus(StatusState.UNKNOWN, text, states.WAITING,
-                           f"its primary is missing since {_utc(since)}; if it stays so, the copy "
-                           f"moves to the trash at {_utc(until)}")
-    return ImageStatus(StatusState.ERROR, text, states.ERROR, (
-        f"its primary is missing since {_utc(since)}, together with many others, so the copy is "
-        f"kept until {_utc(until)}; if they were removed on purpose run: "
-        f"ceph rbd-mirror pool confirm-removal {pool}"))
+    if held:
+        state, standing = StatusState.ERROR, states.ERROR
+        reason = (f"its primary is missing since {_utc(since)}, together with many others, so the "
+                  f"copy is kept until {_utc(until)}; if they were removed on purpose run: "
+                  f"ceph rbd-mirror pool confirm-removal {pool}")
+    else:
+        state, standing = StatusState.UNKNOWN, states.WAITING
+        reason = (f"its primary is missing since {_utc(since)}; if it stays so, the copy moves to "
+                  f"the trash at {_utc(until)}")
+    return ImageStatus(state, "remote image no longer exists", standing, reason, {
+        "note": reason, "standing": standing, "standing_since": int(since)})
 
 
 def _utc(seconds: float) -> str:
