@@ -38,6 +38,13 @@ def set_workers(site: Site, count: int) -> None:
     site.ceph("config", "set", "mgr", "mgr/mirror_mgr/workers", str(count))
 
 
+def remove_at_once(site: Site, at_once: bool = True) -> None:
+    """Have copies go as soon as their primary is gone, or after the time that is the default."""
+    for option, seconds in (("missing_image_seconds", 30), ("removed_copy_seconds", 3600)):
+        site.ceph("config", "set", "mgr", f"mgr/mirror_mgr/{option}",
+                  "0" if at_once else str(seconds))
+
+
 def keep_workers_away(lab: Lab) -> None:
     """Have the managers run none, so that those started by hand have the pools."""
     for site in lab.sites.values():

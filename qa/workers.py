@@ -90,6 +90,10 @@ class Worker:
         self.pools = beat.pools
 
 
+# As the labs of tests have it.
+REMOVE_AT_ONCE = {"missing_image_seconds": 0, "removed_copy_seconds": 0}
+
+
 class Workers:
     """One worker at a time at a site, for one pool that mirrors from `primary`.
 
@@ -117,7 +121,8 @@ class Workers:
         self.current = worker
         mon_host = f"[v2:127.0.0.1:{self.site.port},v1:127.0.0.1:{self.site.port + 1}]"
         worker.say(protocol.ManagerHello(
-            "by-hand", self._entity, self._key, mon_host, self._fsid, {}, tuple(self._dead)))
+            "by-hand", self._entity, self._key, mon_host, self._fsid, REMOVE_AT_ONCE,
+            tuple(self._dead)))
         return worker
 
     def crashing(self, *args: str) -> Worker:

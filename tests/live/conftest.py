@@ -10,7 +10,7 @@ from typing import Iterator, List
 import pytest
 
 from qa import mirrored
-from qa.mirrored import add_pool
+from qa.mirrored import add_pool, remove_at_once
 from qa.sites import Lab, Site
 
 LIVE = Path(__file__).parent
@@ -29,15 +29,21 @@ def pytest_collection_modifyitems(items: List[pytest.Item]) -> None:
 def lab() -> Iterator[Lab]:
     """Two sites with mirror_mgr: those of a lab that runs in $MIRROR_MGR_LAB, or new ones.
 
-    The logs of new ones are kept when the run fails to end all that it started.
+    The logs of new ones are kept when the run fails to end all that it started.  Copies whose
+    primary is gone go at once: the times that they are kept are for tests of that.
     """
     running = os.environ.get("MIRROR_MGR_LAB")
     if running:
-        yield Lab.attach(running)
+        lab = Lab.attach(running)
+        for site in lab.sites.values():
+            remove_at_once(site)
+        yield lab
         return
     directory = Path(tempfile.mkdtemp(prefix="lab-"))
     lab = Lab(directory)
     lab.up()
+    for site in lab.sites.values():
+        remove_at_once(site)
     try:
         yield lab
     finally:
