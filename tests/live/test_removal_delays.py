@@ -33,9 +33,11 @@ def rounds(site_a: Site, site_b: Site, pool: str) -> Iterator[Rounds]:
     rounds.close()
 
 
-def health(site: Site, code: str) -> str:
+def health(site: Site, pool: str, code: str) -> str:
+    """What a check says of the pool; empty if nothing."""
     found = site.ceph_json("health", "detail")["checks"].get(code)
-    return " ".join(line["message"] for line in found["detail"]) if found else ""
+    lines = [line["message"] for line in found["detail"]] if found else []
+    return next((line for line in lines if f"pool '{pool}'" in line), "")
 
 
 def trash(site: Site, pool: str) -> "list[dict]":
@@ -56,7 +58,7 @@ def test_a_copy_stays_for_a_while_and_can_be_used_again(
     [entry] = trash(site_b, pool)
     assert (entry["id"], entry["source"]) == (copy_id, "MIRRORING")
 
-    text = wait_for(lambda: health(site_b, "MIRROR_MGR_COPIES_REMOVED"))
+    text = wait_for(lambda: health(site_b, pool, "MIRROR_MGR_COPIES_REMOVED"))
     assert copy_id in text and f"ceph rbd-mirror image restore {pool}/ID" in text
     site_b.ceph("rbd-mirror", "image", "restore", f"{pool}/{copy_id}")
     with opened(site_b, pool, "image", read_only=False) as image:
@@ -68,7 +70,7 @@ def test_a_copy_stays_for_a_while_and_can_be_used_again(
     time.sleep(12)  # a look at the pool and a sweep of its trash
     with opened(site_b, pool, "image") as image:
         assert checksum(image) == written
-    wait_for(lambda: not health(site_b, "MIRROR_MGR_COPIES_REMOVED"))
+    wait_for(lambda: not health(site_b, pool, "MIRROR_MGR_COPIES_REMOVED"))
 
 
 def test_what_was_restored_by_hand_is_made_an_ordinary_image(
@@ -94,7 +96,7 @@ def test_many_at_once_stay_until_that_is_confirmed(site_a: Site, site_b: Site, p
                          == "up+replaying" for name in names), interval=1)
     for name in names:
         site_a.rbd("rm", "--no-progress", f"{pool}/{name}")
-    text = wait_for(lambda: health(site_b, "MIRROR_MGR_COPIES_HELD"), interval=1)
+    text = wait_for(lambda: health(site_b, pool, "MIRROR_MGR_COPIES_HELD"), interval=1)
     assert f"ceph rbd-mirror pool confirm-removal {pool}" in text
     time.sleep(45)
     assert sorted(site_b.rbd_json("ls", pool)) == names and not trash(site_b, pool)
@@ -102,4 +104,4 @@ def test_many_at_once_stay_until_that_is_confirmed(site_a: Site, site_b: Site, p
     assert f"removal of {MANY} copies" in told
     wait_for(lambda: not site_b.rbd_json("ls", pool), interval=1)
     assert len(trash(site_b, pool)) == MANY
-    wait_for(lambda: not health(site_b, "MIRROR_MGR_COPIES_HELD"))
+    wait_for(lambda: not health(site_b, pool, "MIRROR_MGR_COPIES_HELD"))
