@@ -64,7 +64,7 @@ class JournalRounds(Rounds):
 
     def wait_current(self) -> None:
         """Wait until the copy has all that is in the journal; the image must be closed."""
-        wait_for(self._is_current, self.describe, interval=0.1)
+        wait_for(self.is_current, self.describe, interval=0.1)
 
     def compare(self, maps: bool = True) -> None:
         """Raise AssertionError unless both sites show the same image and snapshots.
@@ -97,7 +97,7 @@ class JournalRounds(Rounds):
         with self._ioctx(site) as ioctx:
             return [entry.key for entry in ioctx.list_objects() if entry.key.startswith(prefix)]
 
-    def _is_current(self) -> bool:
+    def is_current(self) -> bool:
         try:
             self.image_id(self.copy)
         except rbd.ImageNotFound:

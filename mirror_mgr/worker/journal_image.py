@@ -13,7 +13,7 @@ from ..replay.hold import Hold
 from ..replay.journal.bootstrap import FirstSync, create_copy, discard
 from ..replay.journal.replay import History, JournalReplay
 from ..replay.journal.store import ImageJournal
-from ..replay.journal.tags import is_linked, is_mirrored, is_primary
+from ..replay.journal.tags import is_linked, is_mirrored, is_primary, was_promoted_since
 from ..waiting import heard
 from ..wire import cls_rbd
 from ..wire.constants import ImageMode
@@ -137,7 +137,7 @@ class JournalImageReplayer(ImageReplayer):
                 and await self._is_primary_there(remote)):
             await self._drop_copy()
             return True
-        if not remote.is_primary and not self._follows(local):
+        if not remote.is_primary and not self._follows(local, remote):
             self._tell(status.demoted("remote image is not primary"))
             return False
         if local is None:
@@ -159,10 +159,14 @@ class JournalImageReplayer(ImageReplayer):
             await discard(self._copy, self.name, self.mirrored.global_id, self._link)
             self._copy, self._created = None, True
 
-    def _follows(self, local: Optional[JournalHeader]) -> bool:
-        """Whether the copy is not yet told that the other site is primary no more."""
+    def _follows(self, local: Optional[JournalHeader], remote: JournalHeader) -> bool:
+        """Whether the copy has not all yet of a primary that was demoted."""
         last = local.last_tag if local is not None else None
-        return last is not None and last.owner == self._link.remote_uuid
+        if last is None:
+            return False
+        uuids = self._link.local_uuid, self._link.remote_uuid
+        return last.owner == self._link.remote_uuid or was_promoted_since(
+            last, remote.image_tags, *uuids)
 
     async def _is_primary_there(self, remote: JournalHeader) -> bool:
         """As :func:`.is_primary`, given the other site's journal as it was read before."""

@@ -1,16 +1,22 @@
 """One journal-mode image's replayer: which copy it takes for its own, and what it clears away."""
 
 import asyncio
+import itertools
+from dataclasses import replace
 
 import pytest
 
+from mirror_mgr import states
 from mirror_mgr.errors import AlreadyExists
 from mirror_mgr.replay.budget import Budget
 from mirror_mgr.replay.image import Copy
 from mirror_mgr.replay.journal.store import ImageJournal
 from mirror_mgr.replay.snapshot import Means
-from mirror_mgr.wire.constants import ImageMode, MirrorImageState
-from mirror_mgr.wire.journal import LOCAL_OWNER, ORPHAN, TagData
+from mirror_mgr.wire.constants import ImageMode, MirrorImageState, MirrorMode
+from mirror_mgr.wire.encoding import Encoder
+from mirror_mgr.wire.header import id_oid
+from mirror_mgr.wire.journal import LOCAL_OWNER, ORPHAN, ImageClientData, Predecessor, TagData
+from mirror_mgr.wire.mirror import MirrorPool
 from mirror_mgr.worker import pool as pool_module
 from mirror_mgr.worker.image import Gate, Gates, Mirrored
 from mirror_mgr.worker.journal_image import JournalImageReplayer
@@ -127,6 +133,29 @@ class TestOrphans:
         assert sites.b.everything() == before
 
 
+def test_a_site_that_was_promoted_and_demoted_again_is_followed_to_its_end():
+    """Its changes are not here: who promoted this one then would lose them."""
+    sites = Sites()
+    copy = asyncio.run(sites.create())
+    ours = ImageJournal(sites.b.pool(), copy.id)
+    tags = [(ours, TagData(LOCAL_OWNER)), (ours, TagData(ORPHAN, Predecessor("", True, 1, 4))),
+            (sites.remote, TagData(ORPHAN, Predecessor(LINK.local_uuid, True, 1, 4))),
+            (sites.remote, TagData(LOCAL_OWNER, Predecessor(ORPHAN, True, 1, 1))),
+            (sites.remote, TagData(ORPHAN, Predecessor("", True, 2, 7)))]
+    followed = []
+    for journal, data in tags:
+        asyncio.run(journal.allocate(data, 0))
+        one = replayer(sites, copy.id)
+
+        async def follow(local, remote, one=one):
+            followed.append(one)
+            return False
+
+        one._follow = follow
+        run(one._look_and_act())
+    assert followed[-1] is one and one.status.standing != states.DEMOTED
+
+
 def test_watches_are_those_of_the_copy_that_there_is():
     sites = Sites()
 
@@ -152,3 +181,144 @@ def test_copies_are_known_by_the_mark_here_alone():
     run(one._settle_copy())
     assert one.copy_id is None and sites.registered.image_id == copy.id
     assert asyncio.run(Copy(sites.b.pool(), copy.id).header()) is not None
+
+
+class Secondary:
+    """What a worker does at the copies' site, look by look, until it is killed."""
+
+    def __init__(self, sites):
+        self.sites = sites
+
+    async def look(self):
+        local = MirrorPool(images=dict(self.sites.b.mirrored), mode=MirrorMode.IMAGE)
+        remote = MirrorPool(images=dict(self.sites.a.mirrored), mode=MirrorMode.IMAGE)
+        for found in pool_module.pair_up(local, remote):
+            await replayer(self.sites, found.local_id)._look_and_act()
+        for image_id, image in pool_module.orphaned(local, remote).items():
+            namespace = pool_module.NamespaceReplayer(
+                "", self.sites.b.pool(), self.sites.a.pool(), LINK, None, None, ManualStops(),
+                lambda: None, lambda task: None)
+            await namespace._remove_orphan(image_id, image)
+            await namespace.close()
+        await self.sites.sweep()
+
+
+def copied(sites):
+    """Make a copy with data; return its id."""
+    copy = asyncio.run(sites.create())
+    for number in range(3):
+        sites.b.operate(f"rbd_data.{copy.id}.{number:016x}", [("write", 0, b"data")])
+    return copy.id
+
+
+def of_image(sites, image_id):
+    return [oid for oid, what in sites.b.everything().items() if image_id in oid]
+
+
+def request_resync(sites, image_id):
+    journal = sites.b.journals[f"journal.{image_id}"]
+    journal.clients[""] = replace(journal.clients[""], data=ImageClientData(0, True).encode())
+
+
+class TestKilledAtAnyWrite:
+    """Nothing of what was to go stays, nothing else goes."""
+
+    def test_of_a_resync(self):
+        for lives in itertools.count():
+            sites = Sites()
+            old = copied(sites)
+            request_resync(sites, old)
+            worker = Secondary(sites)
+            sites.b.lives = lives
+            killed = False
+            try:
+                run(worker.look())
+            except Killed:
+                killed = True
+            sites.b.lives = None
+            for _ in range(3):
+                if set(sites.b.mirrored) - {old}:
+                    break
+                run(worker.look())
+            [made] = sites.b.mirrored
+            assert made != old and sites.b.names == {"i": made}
+            run(sites.sweep())
+            assert of_image(sites, old) == [], lives
+            assert not sites.b.trash and sites.registered.image_id == made
+            if not killed:
+                break
+        assert lives > 10
+
+    def test_of_a_removal(self):
+        for lives in itertools.count():
+            sites = Sites()
+            old = copied(sites)
+            del sites.a.mirrored["source"]
+            sites.b.add_image("other", "another", FEATURES, SIZE)
+            before = {oid: what for oid, what in sites.b.everything().items()
+                      if "another" in oid or "other" in oid}
+            worker = Secondary(sites)
+            sites.b.lives = lives
+            killed = False
+            try:
+                run(worker.look())
+            except Killed:
+                killed = True
+            sites.b.lives = None
+            for _ in range(2):
+                run(worker.look())
+            assert of_image(sites, old) == [], lives
+            assert not sites.b.mirrored and not sites.b.trash
+            assert before == {oid: what for oid, what in sites.b.everything().items()
+                              if "another" in oid or "other" in oid}
+            if not killed:
+                break
+        assert lives > 10
+
+    def test_of_a_creation(self):
+        for lives in itertools.count():
+            sites = Sites()
+            worker = Secondary(sites)
+            sites.b.lives = lives
+            killed = False
+            try:
+                run(worker.look())
+            except Killed:
+                killed = True
+            sites.b.lives = None
+            for _ in range(3):
+                if any(image.state == MirrorImageState.ENABLED
+                       for image in sites.b.mirrored.values()):
+                    break
+                run(worker.look())
+            run(sites.sweep())
+            [made] = sites.b.mirrored
+            assert sites.b.names == {"i": made}
+            assert not [oid for oid in sites.b.everything() if oid.startswith(
+                ("rbd_header", "rbd_object_map", "journal", "rbd_data")) and made not in oid], lives
+            if not killed:
+                break
+        assert lives > 8
+
+
+def test_a_name_that_was_given_to_another_image_meanwhile_stays_with_it():
+    """A removal was cut short when its name was free, and goes on after a user took that."""
+    for lives in itertools.count():
+        sites = Sites()
+        old = copied(sites)
+        del sites.a.mirrored["source"]
+        sites.b.lives = lives
+        killed = False
+        try:
+            run(Secondary(sites).look())
+        except Killed:
+            killed = True
+        sites.b.lives = None
+        if sites.b.content(id_oid("i")) is None and "i" not in sites.b.names:
+            sites.b.add_image("i", "new", FEATURES, SIZE)
+            run(Secondary(sites).look())
+            assert sites.b.names == {"i": "new"}
+            assert sites.b.content(id_oid("i")) == Encoder().string("new").done()
+            assert of_image(sites, old) == [] and not sites.b.mirrored
+        if not killed:
+            break

@@ -1,6 +1,6 @@
 """Who owned an image when, by the tags of the journals of both sites.  Pure."""
 
-from typing import Optional, Sequence
+from typing import List, Optional, Sequence
 
 from ...wire.constants import MirrorImageState
 from ...wire.journal import (
@@ -44,25 +44,39 @@ def is_linked(last: Tag, remote: Sequence[Tag], local_uuid: str, remote_uuid: st
 
     `last` is the last tag of our journal, `remote` are those of the primary's, ascending.
     """
+    if last.owner == remote_uuid:
+        return bool(_since(last, remote, remote_uuid))
+    return was_promoted_since(last, remote, local_uuid, remote_uuid)
+
+
+def was_promoted_since(last: Tag, remote: Sequence[Tag], local_uuid: str,
+                       remote_uuid: str) -> bool:
+    """Whether the other site was promoted after the demotion that our last tag tells of.
+
+    Though it may be demoted again, it has then what we have not.
+    """
+    if last.owner != ORPHAN:
+        return False
     known = last.data.predecessor
-    considered = False
     demoted: Optional[int] = None
-    reconnected = False
-    for tag in remote:
-        if known.valid and known.mirror_uuid == remote_uuid and tag.tid < known.tag_tid:
-            continue
-        considered = True
-        if last.owner != ORPHAN:
-            continue
+    for tag in _since(last, remote, remote_uuid):
         before = tag.data.predecessor
         if tag.owner == ORPHAN and _is_same_demotion(known, before, local_uuid, remote_uuid):
             demoted = tag.tid
         elif (tag.owner == LOCAL_OWNER and demoted is not None and before.valid
               and before.mirror_uuid == ORPHAN and before.tag_tid == demoted):
-            reconnected = True
+            return True
         else:
             demoted = None
-    return reconnected or (considered and last.owner == remote_uuid)
+    return False
+
+
+def _since(last: Tag, remote: Sequence[Tag], remote_uuid: str) -> List[Tag]:
+    """Tags of the other site that are not older than what our last one followed."""
+    known = last.data.predecessor
+    if not known.valid or known.mirror_uuid != remote_uuid:
+        return list(remote)
+    return [tag for tag in remote if tag.tid >= known.tag_tid]
 
 
 def _is_same_demotion(ours: Predecessor, theirs: Predecessor, local_uuid: str,

@@ -251,6 +251,9 @@ class JournaledPool(SitePool):
             raise AlreadyExists(oid)
         await super().operate(oid, operation)
 
+    async def notify(self, oid: str, payload: bytes = b"", timeout_ms: int = 0) -> None:
+        """Nobody hears it, and it goes on when the client is dead."""
+
     async def operate_all(self, operations: Sequence[Tuple[str, Any]]
                           ) -> List[Optional[MirrorError]]:
         for oid, one in operations:

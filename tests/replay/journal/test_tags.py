@@ -4,7 +4,13 @@ from typing import Optional
 
 import pytest
 
-from mirror_mgr.replay.journal.tags import entries_behind, is_linked, is_primary, translated
+from mirror_mgr.replay.journal.tags import (
+    entries_behind,
+    is_linked,
+    is_primary,
+    translated,
+    was_promoted_since,
+)
 from mirror_mgr.wire.constants import ImageMode, MirrorImageState
 from mirror_mgr.wire.journal import ORPHAN, ObjectPosition, Predecessor, Tag, TagData
 from mirror_mgr.wire.mirror import MirrorImage
@@ -58,6 +64,21 @@ def test_a_failback() -> None:
     assert not linked(here, *there[2:]), "the link is gone"
     assert not linked(here, there[1], tag(3, "", "", 2)), "promoted by force"
     assert not linked(here, tag(2, ORPHAN, US, 4), tag(3, "", ORPHAN, 2)), "another demotion"
+
+
+def promoted(last: Tag, *remote: Tag) -> bool:
+    return was_promoted_since(last, remote, US, THEM)
+
+
+def test_who_was_promoted_and_demoted_again_has_more_than_a_demoted_copy() -> None:
+    here = tag(7, ORPHAN, "", 5)
+    there = [tag(1, US, US, 4), tag(2, ORPHAN, US, 5), tag(3, "", ORPHAN, 2), tag(4, ORPHAN, "", 3)]
+    assert promoted(here, *there) and linked(here, *there)
+    assert not promoted(here, *there[:2]), "it only knows of our demotion"
+    assert not promoted(tag(8, THEM, ORPHAN, 2), *there), "that is being replayed"
+    assert not promoted(tag(9, ORPHAN, THEM, 3), *there), "all of it was"
+    again = [*there, tag(5, "", ORPHAN, 4), tag(6, ORPHAN, "", 5)]
+    assert promoted(tag(9, ORPHAN, THEM, 3), *again)
 
 
 def test_a_demotion_there_that_was_replayed_here() -> None:
