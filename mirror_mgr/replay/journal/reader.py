@@ -31,14 +31,15 @@ _PAUSE_WITHOUT_WRITER = 10.0
 class Reader:
     """Feeds an :class:`~.order.Order`, from which the entries are taken.
 
-    `header` is the journal's as it was read last, `positions` where the reading begins.
+    `header` is the journal's as it was read last, `positions` where the reading begins, or the tag
+    `entered` if that is later.
     """
 
     def __init__(self, journal: ImageJournal, header: JournalHeader, positions: Positions,
-                 crc: Crc, budget: Budget) -> None:
+                 crc: Crc, budget: Budget, entered: Optional[int] = None) -> None:
         self.header = header
         self.order = Order(header.splay_width, header.minimum_set, positions, crc,
-                           journal.data_oid)
+                           journal.data_oid, entered)
         self._journal = journal
         self._pool: Pool = journal.data_pool(header)
         self._budget = budget

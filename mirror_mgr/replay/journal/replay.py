@@ -30,7 +30,7 @@ from .order import Placed
 from .pending import Pending
 from .reader import Reader
 from .store import ImageJournal
-from .tags import translated
+from .tags import entered, translated
 from .target import Target
 from .window import FIRST_BYTES, Window, parts
 
@@ -103,7 +103,10 @@ class JournalReplay:
         self.report = Report(client.front)
         self.rate = Rate()
         self._history = history
-        self.reader = Reader(remote, header, client.positions, crc, budget)
+        since = entered(last_tag, header.image_tags, link.local_uuid, link.remote_uuid)
+        self.reader = Reader(remote, header, client.positions, crc, budget, since)
+        # All before this tag is here, noted or not.
+        self._since = 0 if since is None else since
         self._local = local
         self._remote = remote
         self._link = link
@@ -365,7 +368,8 @@ class JournalReplay:
     def _require_taken(self, tag_tid: int, entry_tid: int) -> None:
         """An entry that the primary has committed, and all before it, must have been found."""
         last = in_order(self._taken)[:1]
-        if last and (last[0].tag_tid, last[0].entry_tid) < (tag_tid, entry_tid):
+        if (last and tag_tid >= self._since
+                and (last[0].tag_tid, last[0].entry_tid) < (tag_tid, entry_tid)):
             raise MalformedData(
                 f"entries after {last[0].tag_tid}/{last[0].entry_tid} up to {tag_tid}/{entry_tid} "
                 f"are missing in the data of {self._remote.oid}")

@@ -79,6 +79,16 @@ def _since(last: Tag, remote: Sequence[Tag], remote_uuid: str) -> List[Tag]:
     return [tag for tag in remote if tag.tid >= known.tag_tid]
 
 
+def entered(last: Tag, remote: Sequence[Tag], local_uuid: str,
+            remote_uuid: str) -> Optional[int]:
+    """The tag of the other site that our last one stands for: all before it is here.
+
+    None where it is not known any more.  Those with no entries between may look the same.
+    """
+    return next((tag.tid for tag in remote
+                 if translated(tag.data, local_uuid, remote_uuid) == last.data), None)
+
+
 def _is_same_demotion(ours: Predecessor, theirs: Predecessor, local_uuid: str,
                       remote_uuid: str) -> bool:
     """Whether an orphan tag of theirs tells of the demotion that ours tells of."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -16,6 +17,7 @@ from mirror_mgr.wire.encoding import Encoder
 from mirror_mgr.wire.journal import (
     LOCAL_OWNER,
     ORPHAN,
+    ObjectPosition,
     PeerClientData,
     Predecessor,
     TagData,
@@ -98,6 +100,62 @@ class Sites:
     @property
     def noted(self):
         return self.a.journal("source").front(LINK.local_uuid)
+
+
+def test_what_was_not_noted_in_time_is_not_replayed_over_newer_data():
+    """As a daemon may leave it: the copy has the demotion, its position is from before that.
+
+    It was promoted, written to, and demoted since, and the other site is primary again.
+    """
+    sites = Sites()
+    run(sites.replay())
+    asyncio.run(sites.remote.commit(LINK.local_uuid, (ObjectPosition(1, 0, 1),)))
+    newer = b"newer" * 20
+
+    async def there_and_back():
+        await sites.local.allocate(TagData(LOCAL_OWNER, Predecessor(ORPHAN, True, 1, 1)), 0)
+        sites.b.operate(f"rbd_data.copy.{1:016x}", [("write", 0, newer)])
+        demotion = Predecessor("", True, 2, 7)
+        await sites.local.allocate(TagData(ORPHAN, demotion), 0)
+        await sites.remote.allocate(TagData(LINK.local_uuid, Predecessor(ORPHAN, True, 1, 1)), 0)
+        await sites.remote.allocate(TagData(
+            ORPHAN, replace(demotion, mirror_uuid=LINK.local_uuid)), 0)
+        await sites.remote.allocate(TagData(LOCAL_OWNER, Predecessor(ORPHAN, True, 3, 1)), 0)
+        sites._append(4, 0, write(2048, b"last"))
+        await sites.remote.allocate(TagData(ORPHAN, Predecessor("", True, 4, 0)), 0)
+        sites._append(5, 0, event(_DEMOTION))
+
+    asyncio.run(there_and_back())
+    run(sites.replay())
+    assert sites.b.content(f"rbd_data.copy.{1:016x}")[:len(newer)] == newer
+    assert sites.b.content(f"rbd_data.copy.{2:016x}")[:4] == b"last"
+    assert sites.noted[1:] == (5, 0)
+
+
+def test_a_tag_that_was_entered_and_not_noted_in_time_is_gone_on_with():
+    """What is not replayed again is not missed, either."""
+    sites = Sites()
+    run(sites.replay())
+
+    async def go_on():
+        sites.a.journals["journal.source"].tags.popitem()
+        await sites.local.allocate(TagData(LINK.remote_uuid, Predecessor(
+            LINK.remote_uuid, True, 0, 5)), 0)
+        await sites.remote.allocate(TagData(LOCAL_OWNER, Predecessor("", True, 0, 5)), 0)
+        sites.a.operate(journal_data_oid(1, "source", 0), [("truncate", 0)])
+        for tid in (0, 4):
+            sites._append(0, tid, write(512 * tid, b"older"))
+        await sites.remote.commit(LINK.local_uuid, (ObjectPosition(1, 0, 1),))
+        await sites.remote.commit("", (ObjectPosition(1, 0, 5),))
+        sites._append(1, 0, write(2048, b"last"))
+        await sites.remote.allocate(TagData(ORPHAN, Predecessor("", True, 1, 0)), 0)
+        sites._append(2, 0, event(_DEMOTION))
+
+    asyncio.run(go_on())
+    run(sites.replay())
+    assert sites.b.content(f"rbd_data.copy.{0:016x}")[:5] == sites.written[0][:5]
+    assert sites.b.content(f"rbd_data.copy.{2:016x}")[:4] == b"last"
+    assert sites.noted[1:] == (2, 0)
 
 
 def test_what_a_promotion_finds_after_a_kill_at_any_write():
