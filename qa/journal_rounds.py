@@ -84,6 +84,13 @@ class JournalRounds(Rounds):
         self.wait_current()
         self.compare()
 
+    def flush(self) -> None:
+        """End the changes with a flush: a daemon notes what it replayed last only after one, or
+        half a minute after it noted something before that."""
+        with self.image(self.primary) as image:
+            image.flush()
+        self.history.append("flush")
+
     def describe(self) -> str:
         return f"{super().describe()}\n{self.positions()}\n{self.header(self.primary)}"
 

@@ -134,13 +134,20 @@ def test_a_daemon_at_one_site_and_a_worker_at_the_other(
         site_a.start_rbd_mirror(DAEMON)
         try:
             for one in (image, image.reversed(), image):
-                one.round()
+                round_of_daemon(one)
                 wait_for(lambda one=one: is_known(one), one.describe)
                 fail_over(one)
                 one.close()
         finally:
             site_a.stop_rbd_mirror(DAEMON)
         assert [image.image_id(site) for site in (site_a, site_b)] == ids
+
+
+def round_of_daemon(one: JournalRounds) -> None:
+    one.change()
+    one.flush()
+    one.wait_current()
+    one.compare()
 
 
 def is_known(one: JournalRounds) -> bool:
@@ -220,7 +227,7 @@ def test_worker_and_daemon_take_turns(site_a: Site, site_b: Site, pool: str,
         workers.stop()
         site_b.start_rbd_mirror(DAEMON)
         try:
-            image.round()
+            round_of_daemon(image)
         finally:
             site_b.stop_rbd_mirror(DAEMON)
         workers.start()
