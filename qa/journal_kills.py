@@ -27,17 +27,20 @@ class Point(NamedTuple):
 class JournalKills:
     """Images in `pool` to kill workers over; one worker at a time, all started by `workers`.
 
-    `finish` starts who carries on after a kill, and `stop` ends it.
+    `finish` starts who carries on after a kill, and `stop` ends it; `tidy`: who leaves nothing
+    over, which a daemon does of what it finds half made.
     """
 
     def __init__(self, primary: Site, copy: Site, pool: str, workers: Workers,
-                 finish: Callable[[], object], stop: Callable[[], None]) -> None:
+                 finish: Callable[[], object], stop: Callable[[], None],
+                 tidy: bool = True) -> None:
         self._primary = primary
         self._copy = copy
         self._pool = pool
         self._workers = workers
         self._finish = finish
         self._stop = stop
+        self._tidy = tidy
         self._count = 0
 
     def kill_at(self, point: Point) -> bool:
@@ -101,6 +104,8 @@ class JournalKills:
         return "\n".join([image.describe(), *self._leftovers(), *log[-40:]])
 
     def _leftovers(self) -> List[str]:
+        if not self._tidy:
+            return []
         return [what for site in (self._copy, self._primary)
                 for what in leftovers(site, self._pool)]
 
