@@ -118,20 +118,20 @@ class Stream:
 class Order:
     """`positions` are the reader's own: it goes on after the newest of them.
 
-    Entries of tags before `entered` are behind it too, where that was not noted in time.
+    Entries of tags before `since` are behind it too, where that was not noted in time.
     `minimum_set` is the oldest set of objects that there is.  `name` is what messages call an
     object.
     """
 
     def __init__(self, width: int, minimum_set: int, positions: Positions, crc: Crc,
                  name: Callable[[int], str] = "journal object {}".format,
-                 entered: Optional[int] = None) -> None:
+                 since: Optional[int] = None) -> None:
         self.width = width
         self._name = name
         self.tag: Optional[int] = positions[0].tag_tid if positions else None
         self.next = positions[0].entry_tid + 1 if positions else 0
-        if self.tag is not None and entered is not None and self.tag < entered:
-            self.tag, self.next = entered, 0
+        if self.tag is not None and since is not None and self.tag < since:
+            self.tag, self.next = since, 0
         done = {p.object_number % width: p for p in positions}
         self.streams: List[Stream] = [
             Stream(done[offset].object_number if offset in done else minimum_set * width + offset,

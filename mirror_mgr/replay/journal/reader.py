@@ -32,14 +32,14 @@ class Reader:
     """Feeds an :class:`~.order.Order`, from which the entries are taken.
 
     `header` is the journal's as it was read last, `positions` where the reading begins, or the tag
-    `entered` if that is later.
+    `since` if that is later.
     """
 
     def __init__(self, journal: ImageJournal, header: JournalHeader, positions: Positions,
-                 crc: Crc, budget: Budget, entered: Optional[int] = None) -> None:
+                 crc: Crc, budget: Budget, since: Optional[int] = None) -> None:
         self.header = header
         self.order = Order(header.splay_width, header.minimum_set, positions, crc,
-                           journal.data_oid, entered)
+                           journal.data_oid, since)
         self._journal = journal
         self._pool: Pool = journal.data_pool(header)
         self._budget = budget

@@ -30,7 +30,7 @@ from .order import Placed
 from .pending import Pending
 from .reader import Reader
 from .store import ImageJournal
-from .tags import entered, translated
+from .tags import last_change_of_roles, translated
 from .target import Target
 from .window import FIRST_BYTES, Window, parts
 
@@ -103,7 +103,8 @@ class JournalReplay:
         self.report = Report(client.front)
         self.rate = Rate()
         self._history = history
-        since = entered(last_tag, header.image_tags, link.local_uuid, link.remote_uuid)
+        since = last_change_of_roles(
+            last_tag, header.image_tags, link.local_uuid, link.remote_uuid)
         self.reader = Reader(remote, header, client.positions, crc, budget, since)
         # All before this tag is here, noted or not.
         self._since = 0 if since is None else since

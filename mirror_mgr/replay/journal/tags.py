@@ -79,14 +79,20 @@ def _since(last: Tag, remote: Sequence[Tag], remote_uuid: str) -> List[Tag]:
     return [tag for tag in remote if tag.tid >= known.tag_tid]
 
 
-def entered(last: Tag, remote: Sequence[Tag], local_uuid: str,
-            remote_uuid: str) -> Optional[int]:
-    """The tag of the other site that our last one stands for: all before it is here.
+def last_change_of_roles(last: Tag, remote: Sequence[Tag], local_uuid: str,
+                         remote_uuid: str) -> Optional[int]:
+    """The newest tag of the other site, of those that ours has, by which the primary changed.
 
-    None where it is not known any more.  Those with no entries between may look the same.
+    All before it is here: else nobody would have been promoted.  None where there was no change, or
+    none is known any more.
     """
-    return next((tag.tid for tag in remote
-                 if translated(tag.data, local_uuid, remote_uuid) == last.data), None)
+    known = next((tag.tid for tag in remote
+                  if translated(tag.data, local_uuid, remote_uuid) == last.data), None)
+    if known is None:
+        return None
+    changes = [tag.tid for tag in remote if tag.tid <= known and (
+        tag.owner != LOCAL_OWNER or tag.data.predecessor.mirror_uuid == ORPHAN)]
+    return changes[-1] if changes else None
 
 
 def _is_same_demotion(ours: Predecessor, theirs: Predecessor, local_uuid: str,

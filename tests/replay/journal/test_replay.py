@@ -132,30 +132,52 @@ def test_what_was_not_noted_in_time_is_not_replayed_over_newer_data():
     assert sites.noted[1:] == (5, 0)
 
 
-def test_a_tag_that_was_entered_and_not_noted_in_time_is_gone_on_with():
+def test_a_failback_that_was_not_noted_in_time_is_gone_on_with():
     """What is not replayed again is not missed, either."""
     sites = Sites()
     run(sites.replay())
 
     async def go_on():
-        sites.a.journals["journal.source"].tags.popitem()
-        await sites.local.allocate(TagData(LINK.remote_uuid, Predecessor(
-            LINK.remote_uuid, True, 0, 5)), 0)
-        await sites.remote.allocate(TagData(LOCAL_OWNER, Predecessor("", True, 0, 5)), 0)
+        promotion = Predecessor(ORPHAN, True, 1, 1)
+        await sites.local.allocate(TagData(LINK.remote_uuid, promotion), 0)
+        await sites.remote.allocate(TagData(LOCAL_OWNER, promotion), 0)
         sites.a.operate(journal_data_oid(1, "source", 0), [("truncate", 0)])
         for tid in (0, 4):
             sites._append(0, tid, write(512 * tid, b"older"))
+        sites._append(1, 0, event(_DEMOTION))
         await sites.remote.commit(LINK.local_uuid, (ObjectPosition(1, 0, 1),))
         await sites.remote.commit("", (ObjectPosition(1, 0, 5),))
-        sites._append(1, 0, write(2048, b"last"))
-        await sites.remote.allocate(TagData(ORPHAN, Predecessor("", True, 1, 0)), 0)
-        sites._append(2, 0, event(_DEMOTION))
+        sites._append(2, 0, write(2048, b"last"))
+        await sites.remote.allocate(TagData(ORPHAN, Predecessor("", True, 2, 0)), 0)
+        sites._append(3, 0, event(_DEMOTION))
 
     asyncio.run(go_on())
     run(sites.replay())
     assert sites.b.content(f"rbd_data.copy.{0:016x}")[:5] == sites.written[0][:5]
     assert sites.b.content(f"rbd_data.copy.{2:016x}")[:4] == b"last"
-    assert sites.noted[1:] == (2, 0)
+    assert sites.noted[1:] == (3, 0)
+
+
+def test_without_a_change_of_roles_it_goes_on_where_that_is_noted():
+    """A daemon may have entered a tag and have passed over the last entries of the one before."""
+    sites = Sites()
+
+    async def enter_next():
+        sites.a.journals["journal.source"].tags.popitem()
+        sites.a.operate(journal_data_oid(1, "source", 0), [("truncate", 0)])
+        for tid in (0, 4):
+            sites._append(0, tid, write(512 * tid, sites.written[tid]))
+        await sites.remote.commit(LINK.local_uuid, (ObjectPosition(1, 0, 1),))
+        before = Predecessor("", True, 0, 5)
+        await sites.remote.allocate(TagData(LOCAL_OWNER, before), 0)
+        await sites.local.allocate(TagData(
+            LINK.remote_uuid, replace(before, mirror_uuid=LINK.remote_uuid)), 0)
+        await sites.remote.allocate(TagData(ORPHAN, before), 0)
+        sites._append(2, 0, event(_DEMOTION))
+
+    asyncio.run(enter_next())
+    run(sites.replay())
+    assert sites.b.content(f"rbd_data.copy.{1:016x}")[:100] == sites.written[2]
 
 
 def test_what_a_promotion_finds_after_a_kill_at_any_write():

@@ -8,6 +8,7 @@ from mirror_mgr.replay.journal.tags import (
     entries_behind,
     is_linked,
     is_primary,
+    last_change_of_roles,
     translated,
     was_promoted_since,
 )
@@ -64,6 +65,19 @@ def test_a_failback() -> None:
     assert not linked(here, *there[2:]), "the link is gone"
     assert not linked(here, there[1], tag(3, "", "", 2)), "promoted by force"
     assert not linked(here, tag(2, ORPHAN, US, 4), tag(3, "", ORPHAN, 2)), "another demotion"
+
+
+@pytest.mark.parametrize("last, change", [
+    (tag(7, ORPHAN, "", 5), 2),       # our own demotion, as it was replayed there
+    (tag(8, THEM, ORPHAN, 2), 3),     # their promotion
+    (tag(9, THEM, THEM, 3), 3),       # what they wrote since
+    (tag(9, ORPHAN, THEM, 4), 5),     # their demotion
+    (tag(9, THEM), None),             # what is not known there any more
+])
+def test_before_a_change_of_roles_all_is_here(last: Tag, change: Optional[int]) -> None:
+    there = [tag(1, US, US, 4), tag(2, ORPHAN, US, 5), tag(3, "", ORPHAN, 2), tag(4, "", "", 3),
+             tag(5, ORPHAN, "", 4)]
+    assert last_change_of_roles(last, there, US, THEM) == change
 
 
 def promoted(last: Tag, *remote: Tag) -> bool:
