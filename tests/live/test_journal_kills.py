@@ -32,7 +32,7 @@ def test_a_worker_killed_at_a_write_leaves_nothing_wrong(
 
 
 # With the mark that it is being made, before and after its name: what a daemon is to clear away.
-@pytest.mark.parametrize("write", [8, 10, 12])
+@pytest.mark.parametrize("write", [10, 13, 14])
 def test_a_daemon_finishes_what_a_killed_worker_began(
         site_a: Site, site_b: Site, pool: str, write: int) -> None:
     daemon = "journal-kills"
