@@ -1,6 +1,6 @@
 """Which objects the bytes of an image are in (``osdc/Striper.cc``, release 16).  Pure."""
 
-from typing import Dict, List, NamedTuple
+from typing import Iterator, List, NamedTuple
 
 from .header import ImageHeader
 
@@ -42,13 +42,26 @@ class Striping:
         return found
 
     def runs(self, offset: int, length: int) -> List[ObjectExtent]:
-        """As :meth:`extents`, with what is contiguous in an object as one; ``at`` of its start."""
-        whole: Dict[int, List[ObjectExtent]] = {}
-        for extent in self.extents(offset, length):
-            of_object = whole.setdefault(extent.number, [])
-            if of_object and of_object[-1].offset + of_object[-1].length == extent.offset:
-                last = of_object[-1]
-                of_object[-1] = last._replace(length=last.length + extent.length)
-            else:
-                of_object.append(extent)
-        return [extent for of_object in whole.values() for extent in of_object]
+        """As :meth:`extents`, with what is contiguous in an object as one; ``at`` of its start.
+
+        That takes as long as there are objects, however small the units are.
+        """
+        found: List[ObjectExtent] = []
+        at = 0
+        while at < length:
+            row, within = divmod(offset + at, self.period)
+            size = min(self.period - within, length - at)
+            found.extend(self._runs_in_row(row, within, size, at))
+            at += size
+        return found
+
+    def _runs_in_row(self, row: int, start: int, length: int, at: int) -> Iterator[ObjectExtent]:
+        """Of a range of the objects that one period goes round."""
+        end = start + length
+        first, last = start // self.unit, (end - 1) // self.unit
+        for block in range(first, min(first + self.count - 1, last) + 1):
+            newest = last - (last - block) % self.count
+            begin = block // self.count * self.unit + max(0, start - block * self.unit)
+            stop = newest // self.count * self.unit + min(self.unit, end - newest * self.unit)
+            yield ObjectExtent(row * self.count + block % self.count, begin, stop - begin,
+                               at + max(0, block * self.unit - start))

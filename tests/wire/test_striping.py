@@ -1,4 +1,5 @@
 import random
+from typing import Dict, List
 
 import pytest
 
@@ -40,3 +41,28 @@ def test_every_byte_has_its_own_place(unit: int, count: int) -> None:
     start = random.randrange(300)
     assert [(e.number, e.offset + i) for e in some.extents(start, 200)
             for i in range(e.length)] == places[start:start + 200]
+
+
+def joined(extents: List[ObjectExtent]) -> List[ObjectExtent]:
+    """What is contiguous in an object as one, in the order in which the objects are met."""
+    whole: Dict[int, ObjectExtent] = {}
+    for extent in extents:
+        known = whole.get(extent.number)
+        if known is None:
+            whole[extent.number] = extent
+        else:
+            assert known.offset + known.length == extent.offset
+            whole[extent.number] = known._replace(length=known.length + extent.length)
+    return list(whole.values())
+
+
+@pytest.mark.parametrize("unit, count", [(0, 1), (4, 3), (8, 2), (16, 5), (1, 4)])
+def test_runs_are_extents_joined(unit: int, count: int) -> None:
+    some = striping(4, unit, count)
+    for offset in range(0, 100, 3):
+        for length in range(0, 200, 7):
+            assert some.runs(offset, length) == joined(some.extents(offset, length))
+
+
+def test_the_size_of_the_units_costs_no_time() -> None:
+    assert len(striping(25, 1, 100).runs(5, 3 << 30)) == 100

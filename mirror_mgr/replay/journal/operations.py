@@ -159,7 +159,7 @@ class Operations:
         period = striping.period
         # The window's own end must not keep parts of the last objects.
         end = -(-old // period) * period
-        for part in parts(events.Discard(size, end - size), striping):
+        for part in parts(events.Discard(size, end - size), striping, end):
             window = self._target.window_beyond_end()
             window.discard(part)
             await self._target.begin(window)

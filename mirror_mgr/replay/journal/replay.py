@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections import deque
 from dataclasses import dataclass
-from typing import Callable, Deque, Dict, Optional, Tuple
+from typing import Callable, Deque, Dict, Optional, Tuple, Union
 
 from ...errors import MalformedData, MirrorError, NotReady
 from ...waiting import heard
@@ -32,7 +32,7 @@ from .reader import Reader
 from .store import ImageJournal
 from .tags import last_change_of_roles, translated
 from .target import Target
-from .window import FIRST_BYTES, Window, parts
+from .window import FIRST_BYTES, Window, parts, repeats
 
 # How often it is looked whether all was replayed; how long at most is slept before an entry is old.
 _LOOK_SECONDS = 0.02
@@ -282,8 +282,8 @@ class JournalReplay:
         if _collect(self._window, event):
             self._note_taken(placed)
             return
-        if isinstance(event, events.Discard):
-            await self._discard(event)
+        if isinstance(event, (events.Discard, events.WriteSame)):
+            await self._do_in_parts(event)
         elif isinstance(event, events.CompareAndWrite):
             await self._compare_and_write(event)
         elif isinstance(event, events.Flush):
@@ -319,11 +319,13 @@ class JournalReplay:
         await self._operations.perform(operation)
         self._new_window()
 
-    async def _discard(self, event: events.Discard) -> None:
+    async def _do_in_parts(self, event: Union[events.Discard, events.WriteSame]) -> None:
         """One that is too long for one window."""
-        for part in parts(event, self._target.striping):
+        size = self._target.header.size
+        for part in (repeats(event, size) if isinstance(event, events.WriteSame)
+                     else parts(event, self._target.striping, size)):
             assert self._window is not None
-            self._window.discard(part)
+            _collect(self._window, part)
             await self._submit()
         await self._drain()
 
@@ -479,7 +481,7 @@ def _collect(window: Window, event: events.Event) -> bool:
     """Put a data event into the window, if it is one that can be."""
     if isinstance(event, events.Write):
         window.write(event)
-    elif isinstance(event, events.WriteSame):
+    elif isinstance(event, events.WriteSame) and window.takes(event):
         window.write_same(event)
     elif isinstance(event, events.Discard) and window.takes(event):
         window.discard(event)

@@ -74,11 +74,15 @@ class Window:
         self._write(event.offset, event.data)
 
     def write_same(self, event: WriteSame) -> None:
+        """One that the window takes, or a part of one."""
         self.events += 1
         self._write(event.offset, event.pattern * (event.length // len(event.pattern)))
 
-    def takes(self, event: Discard) -> bool:
-        """Whether a discard is short enough to be done in one."""
+    def takes(self, event: Union[Discard, WriteSame]) -> bool:
+        """Whether an event is short enough to be done in one; its length says nothing of its size
+        in the journal."""
+        if isinstance(event, WriteSame):
+            return event.length <= max(FIRST_BYTES, len(event.pattern))
         return event.length <= OBJECTS_AT_ONCE * self._striping.object_size
 
     def discard(self, event: Discard) -> None:
@@ -191,14 +195,27 @@ class Window:
                 and self._cells[number] != ObjectState.NONEXISTENT}
 
 
-def parts(event: Discard, striping: Striping) -> Iterator[Discard]:
-    """A discard as several, none of which touches more than OBJECTS_AT_ONCE objects by far."""
+def parts(event: Discard, striping: Striping, size: int) -> Iterator[Discard]:
+    """What of a discard is in an image of `size` bytes, as several.
+
+    None of them touches more than OBJECTS_AT_ONCE objects by far.
+    """
     step = max(1, OBJECTS_AT_ONCE // striping.count) * striping.period
-    offset, end = event.offset, event.offset + event.length
+    offset, end = event.offset, min(event.offset + event.length, size)
     while offset < end:
         stop = min(end, (offset // step + 1) * step)
         yield event._replace(offset=offset, length=stop - offset)
         offset = stop
+
+
+def repeats(event: WriteSame, size: int) -> Iterator[WriteSame]:
+    """What of a write-same is in an image of `size` bytes, as several that a window takes."""
+    pattern = len(event.pattern)
+    step = max(1, FIRST_BYTES // pattern) * pattern
+    offset, end = event.offset, event.offset + event.length
+    while offset < min(end, size):
+        yield event._replace(offset=offset, length=min(step, end - offset))
+        offset += step
 
 
 def ranges(states: Dict[int, int]) -> List[Tuple[int, int, int]]:

@@ -5,7 +5,7 @@ from typing import Dict, List, Optional, Tuple
 
 import pytest
 
-from mirror_mgr.replay.journal.window import Window, parts, ranges
+from mirror_mgr.replay.journal.window import Window, parts, ranges, repeats
 from mirror_mgr.wire.constants import Feature, ObjectState
 from mirror_mgr.wire.header import ImageHeader
 from mirror_mgr.wire.journal_event import CompareAndWrite, Discard, Write, WriteSame
@@ -272,11 +272,38 @@ def test_a_window_is_full_at_some_time() -> None:
 
 def test_long_discards_come_in_parts() -> None:
     event = Discard(5, 16 * 3000, 4)
-    found = list(parts(event, striping()))
+    found = list(parts(event, striping(), 1 << 20))
     assert len(found) == 3 and not window().takes(event) and window().takes(found[0])
     assert found[0].offset == 5 and sum(part.length for part in found) == event.length
     assert all(a.offset + a.length == b.offset for a, b in zip(found, found[1:]))
     assert all(part.offset % 16 == 0 for part in found[1:])
+
+
+def test_parts_end_with_the_image() -> None:
+    found = list(parts(Discard(16, 2 ** 63), striping(), 16 * 3000))
+    assert sum(part.length for part in found) == 16 * 2999
+    assert not list(parts(Discard(SIZE, 2 ** 63), striping(), SIZE))
+
+
+def test_a_long_write_same_comes_in_parts_and_ends_with_the_image() -> None:
+    size = 5 << 20
+    event = WriteSame(1, 3 << 59, b"abc")
+    assert not window().takes(event)
+    found = list(repeats(event, size))
+    assert all(window().takes(part) and part.length % 3 == 0 for part in found)
+    assert found[0].offset == 1 and len(found) == 6
+    assert all(a.offset + a.length == b.offset for a, b in zip(found, found[1:]))
+    assert found[-1].offset < size <= found[-1].offset + found[-1].length
+    assert list(repeats(WriteSame(0, 9, b"abc"), size)) == [WriteSame(0, 9, b"abc")]
+    assert not list(repeats(event, 1))
+
+
+def test_a_pattern_that_is_longer_than_a_part_is_one() -> None:
+    pattern = bytes(3 << 20)
+    assert [len(part.pattern) for part in repeats(
+        WriteSame(0, 6 << 20, pattern), 1 << 30)] == [3 << 20] * 2
+    assert all(window().takes(part) for part in repeats(
+        WriteSame(0, 6 << 20, pattern), 1 << 30))
 
 
 def test_cells_as_ranges() -> None:
