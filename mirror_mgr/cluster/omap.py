@@ -2,12 +2,18 @@
 
 import errno
 from contextlib import ExitStack
-from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, Union
 
 import rados
 
+from ..errors import MalformedData
+
 PAGE = 1024  # osd_max_omap_entries_per_request
+MOST_BYTES = 256 << 20
+"""Of one omap: those of RBD are far below, also with a hundred thousand mirrored images."""
+
 _AT_ONCE = 256
+_ENTRY_OVERHEAD = 100
 
 
 def collect(entries: Iterable[Tuple[str, bytes]]) -> Dict[str, bytes]:
@@ -28,6 +34,23 @@ def collect(entries: Iterable[Tuple[str, bytes]]) -> Dict[str, bytes]:
         found[key] = value
 
 
+class Whole:
+    """The pages of one omap put together.  Nobody knows before how many there will be."""
+
+    def __init__(self, oid: str, most: int) -> None:
+        self.found: Dict[str, bytes] = {}
+        self._oid = oid
+        self._most = most
+        self._size = 0
+
+    def add(self, page: Mapping[str, bytes]) -> None:
+        """Raise MalformedData when that is more than can be."""
+        self.found.update(page)
+        self._size += sum(len(key) + len(value) + _ENTRY_OVERHEAD for key, value in page.items())
+        if self._size > self._most:
+            raise MalformedData(f"{self._oid} has an omap of more than {self._most} bytes")
+
+
 def last_key(page: Iterable[str]) -> Union[str, bytes]:
     """Return the key of a page after which the next one begins."""
     raw = max(key.encode("utf-8", "surrogateescape") for key in page)
@@ -44,16 +67,16 @@ def read_omap(ioctx: "rados.Ioctx", oid: str, prefix: str = "") -> Dict[str, byt
 
     The version that was read is the ioctx's last one afterwards.
     """
-    found: Dict[str, bytes] = {}
+    whole = Whole(oid, MOST_BYTES)
     after: Union[str, bytes] = ""
     while True:
         with rados.ReadOpCtx() as op:
             entries, _ = ioctx.get_omap_vals(op, after, prefix, PAGE)
             ioctx.operate_read_op(op, oid)
             page = collect(entries)
-        found.update(page)
+        whole.add(page)
         if len(page) < PAGE:
-            return found
+            return whole.found
         after = last_key(page)
 
 

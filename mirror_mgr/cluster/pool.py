@@ -25,7 +25,7 @@ from ..errors import Fenced, MirrorError, NotFound, OutOfSpace
 from ..wire.cls import Call
 from .faults import failed, translate
 from .full import refused
-from .omap import PAGE, collect, last_key, read_omap
+from .omap import MOST_BYTES, PAGE, Whole, collect, last_key, read_omap
 from .operation import Operation
 from .uses import Uses
 
@@ -153,15 +153,18 @@ class Pool:
         self._check(code, call.method, oid)
         return bytes(data or b"")
 
-    async def omap(self, oid: str) -> Dict[str, bytes]:
-        """All omap entries of an object; raise NotFound if it does not exist."""
-        found: Dict[str, bytes] = {}
+    async def omap(self, oid: str, most: int = MOST_BYTES) -> Dict[str, bytes]:
+        """All omap entries of an object.
+
+        Raise NotFound if it does not exist, MalformedData when they have more than `most` bytes.
+        """
+        whole = Whole(oid, most)
         after: Union[str, bytes] = ""
         while True:
             page = await self._omap_page(oid, after)
-            found.update(page)
+            whole.add(page)
             if len(page) < PAGE:
-                return found
+                return whole.found
             after = last_key(page)
 
     async def _omap_page(self, oid: str, after: Union[str, bytes]) -> Mapping[str, bytes]:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Dict, List, Optional
 
 from ..cluster.operation import VERSION_DIFFERS, Operation
 from ..cluster.pool import Pool
-from ..errors import Busy, MirrorError, NotFound, NotReady
+from ..errors import Busy, MalformedData, MirrorError, NotFound, NotReady
 from ..wire import cls_rbd, image_state
 from ..wire.cls import Call
 from ..wire.constants import NO_POOL, Feature, HeaderFlag, NamespaceType, Protection
@@ -17,13 +17,16 @@ from ..wire.header import (
     image_state_oid,
     object_map_oid,
 )
-from ..wire.object_map import ObjectMap
+from ..wire.object_map import ObjectMap, require_count
 from ..wire.snapshot import MirrorNamespace, Namespace, Snapshot, TrashNamespace
 from . import children
 
 if TYPE_CHECKING:
     from .hold import Hold
 
+# All that another site may have us keep in memory for one image.
+_MOST_HEADER_BYTES = 32 << 20
+_MOST_STATE_BYTES = 32 << 20
 _INVALID = HeaderFlag.OBJECT_MAP_INVALID | HeaderFlag.FAST_DIFF_INVALID
 
 
@@ -50,7 +53,8 @@ class Image:
     async def header(self) -> Optional[ImageHeader]:
         """The header, or None if the image does not exist."""
         try:
-            return ImageHeader.from_omap(await self.pool.omap(self.header_oid))
+            return ImageHeader.from_omap(
+                await self.pool.omap(self.header_oid, _MOST_HEADER_BYTES))
         except NotFound:
             return None
 
@@ -86,7 +90,8 @@ class Image:
     async def stored_map(self, header: ImageHeader, size: int,
                          snap_id: Optional[int] = None) -> Optional[ObjectMap]:
         """The object map that there is for an image of `size` bytes, trusted or not."""
-        reply = 65536 + header.object_count(size)
+        # Two bits an object, and room for a frame and checksums.
+        reply = 65536 + require_count(header.object_count(size)) // 3
         try:
             return cls_rbd.decode_object_map_load(await self.pool.call(
                 object_map_oid(self.id, snap_id), cls_rbd.object_map_load(), reply))
@@ -94,14 +99,23 @@ class Image:
             return None
 
     async def image_state_blobs(self, snap_id: int) -> List[bytes]:
-        """The objects of a mirror snapshot's image state, object 0 first; raise NotFound."""
+        """The objects of a mirror snapshot's image state, object 0 first.
+
+        Raise NotFound when one is missing, MalformedData for more than an image state can have.
+        """
         blobs: List[bytes] = []
+        left = _MOST_STATE_BYTES
         count = 1
         while len(blobs) < count:
             oid = image_state_oid(self.id, snap_id, len(blobs))
-            blob = await self.pool.read(oid, 64 << 20)
+            blob = await self.pool.read(oid, left + 1)
             if blob is None:
                 raise NotFound(f"{oid}: this part of the image state is missing")
+            # Of as many objects as there are bytes no part but the last may be empty.
+            left -= max(1, len(blob))
+            if left < 0:
+                raise MalformedData(f"{oid}: the image state has more than "
+                                    f"{_MOST_STATE_BYTES} bytes")
             if not blobs:
                 count = image_state.object_count(blob)
             blobs.append(blob)

@@ -101,12 +101,20 @@ class Decoder:
         except ValueError:
             raise MalformedData(f"{number} is no {kind.__name__} that is known") from None
 
+    def _count(self) -> int:
+        """The count before items, each of which has a byte at least."""
+        count = self.u32()
+        if count > len(self._data) - self._at:
+            raise MalformedData(f"{count} items expected at offset {self._at}, "
+                                f"{len(self._data) - self._at} bytes are left")
+        return count
+
     def list_(self, item: Callable[["Decoder"], T]) -> List[T]:
-        return [item(self) for _ in range(self.u32())]
+        return [item(self) for _ in range(self._count())]
 
     def map_(self, key: Callable[["Decoder"], K], value: Callable[["Decoder"], V]) -> Dict[K, V]:
         pairs = {}
-        for _ in range(self.u32()):
+        for _ in range(self._count()):
             name = key(self)
             pairs[name] = value(self)
         return pairs

@@ -18,6 +18,7 @@ INFO = "rbd_info"
 
 _SNAPSHOT = "snapshot_"
 _METADATA = "metadata_"
+_HIGHEST_ORDER = 25
 
 
 def header_oid(image_id: str) -> str:
@@ -106,6 +107,9 @@ class ImageHeader:
         when one is missing that every image has, or does not decode.
         """
         order = _required(omap, "order").u8()
+        stripe_unit = _u64(omap, "stripe_unit", 1 << order)
+        stripe_count = _u64(omap, "stripe_count", 1)
+        _check_layout(order, stripe_unit, stripe_count)
         parent = omap.get("parent")
         snapshots = (Snapshot.decode(value) for key, value in omap.items()
                      if key.startswith(_SNAPSHOT))
@@ -115,8 +119,8 @@ class ImageHeader:
             features=Feature(_required(omap, "features").u64()),
             object_prefix=_required(omap, "object_prefix").string(),
             flags=HeaderFlag(_u64(omap, "flags", 0)),
-            stripe_unit=_u64(omap, "stripe_unit", 1 << order),
-            stripe_count=_u64(omap, "stripe_count", 1),
+            stripe_unit=stripe_unit,
+            stripe_count=stripe_count,
             data_pool_id=(Decoder(omap["data_pool_id"]).s64() if "data_pool_id" in omap
                           else NO_POOL),
             snap_seq=_u64(omap, "snap_seq", 0),
@@ -161,6 +165,15 @@ class ImageHeader:
 
     def data_object(self, number: int) -> str:
         return f"{self.object_prefix}.{number:016x}"
+
+
+def _check_layout(order: int, stripe_unit: int, stripe_count: int) -> None:
+    """As librbd does (``image/CreateRequest.cc``)."""
+    if order > _HIGHEST_ORDER:
+        raise MalformedData(f"image of objects of 2**{order} bytes")
+    if not stripe_unit or (1 << order) % stripe_unit or not stripe_count:
+        raise MalformedData(f"image of {stripe_count} stripes of {stripe_unit} bytes in objects "
+                            f"of {1 << order}")
 
 
 def _required(omap: Mapping[str, bytes], key: str) -> Decoder:

@@ -239,6 +239,8 @@ class Tag:
         return self.data.mirror_uuid
 
 
+# librbd/journal/CreateRequest.cc
+_ORDERS = range(12, 65)
 _CLIENT, _TAG = "client_", "tag_"
 
 
@@ -262,10 +264,14 @@ class JournalHeader:
     @classmethod
     def from_omap(cls, omap: Mapping[str, bytes]) -> "JournalHeader":
         """Given every key of the omap, return the header; raise MalformedData."""
+        width = _decoded(omap, "splay_width", Decoder.u8)
+        order = _decoded(omap, "order", Decoder.u8)
+        if not width or order not in _ORDERS:
+            raise MalformedData(f"journal of {width} objects of 2**{order} bytes")
         clients = [_decoded(omap, key, Client.decode) for key in omap if key.startswith(_CLIENT)]
         return cls(
-            splay_width=_decoded(omap, "splay_width", Decoder.u8),
-            order=_decoded(omap, "order", Decoder.u8),
+            splay_width=width,
+            order=order,
             pool_id=_decoded(omap, "pool_id", Decoder.s64),
             minimum_set=_decoded(omap, "minimum_set", Decoder.u64),
             active_set=_decoded(omap, "active_set", Decoder.u64),
@@ -273,6 +279,11 @@ class JournalHeader:
             clients={client.id: client for client in clients},
             tags=tuple(_decoded(omap, key, Tag.decode) for key in sorted(omap)
                        if key.startswith(_TAG)))
+
+    @property
+    def longest_entry(self) -> int:
+        """In bytes: the primary writes none that is longer than an object is to be."""
+        return 1 << self.order
 
     @property
     def image(self) -> ImageClientData:

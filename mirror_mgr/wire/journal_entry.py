@@ -14,8 +14,8 @@ _VERSION = 1
 _HEAD = _struct.Struct("<QBQQI")
 _CRC = _struct.Struct("<I")
 OVERHEAD = _HEAD.size + _CRC.size
-# librbd cuts events to 16 KiB; no append is above the OSD's limit of 90 MiB.
-_LONGEST = 128 << 20
+LONGEST = 128 << 20
+"""In bytes; librbd cuts events to 16 KiB, and no append is above the OSD's limit of 90 MiB."""
 
 Crc = Callable[[bytes], int]
 """CRC-32C (Castagnoli) that starts with 0 and does not invert its result."""
@@ -29,11 +29,12 @@ class Entry(NamedTuple):
     data: bytes
 
 
-def parse(buffer: bytes, at: int, crc: Crc) -> Optional[Tuple[Entry, int]]:
+def parse(buffer: bytes, at: int, crc: Crc,
+          longest: int = LONGEST) -> Optional[Tuple[Entry, int]]:
     """Read the entry at offset ``at``; return it and the offset behind it.
 
     None where the buffer ends before the entry does.  Raise MalformedData for what is no entry, is
-    of an unknown version, or has another checksum than it says.
+    of an unknown version or above ``longest`` bytes, or has another checksum than it says.
     """
     if len(buffer) < at + _HEAD.size:
         return None
@@ -42,7 +43,7 @@ def parse(buffer: bytes, at: int, crc: Crc) -> Optional[Tuple[Entry, int]]:
         raise MalformedData("no journal entry begins there")
     if version != _VERSION:
         raise MalformedData(f"journal entry {tag_tid}/{entry_tid} is of unknown version {version}")
-    if size > _LONGEST:
+    if size + OVERHEAD > longest:
         raise MalformedData(f"journal entry {tag_tid}/{entry_tid} would be of {size} bytes")
     end = at + _HEAD.size + size
     if len(buffer) < end + _CRC.size:

@@ -11,6 +11,9 @@ from ..errors import MalformedData
 from .constants import ObjectState
 from .encoding import Decoder, Encoder
 
+MOST_OBJECTS = 256_000_000
+"""``MAX_OBJECT_MAP_OBJECT_COUNT``: librbd and the OSD refuse a map of more."""
+
 _CELLS_A_BYTE = 4
 # The first object is in the highest bits of a byte.
 _SHIFTS = (6, 4, 2, 0)
@@ -49,7 +52,8 @@ class ObjectMap:
 
     @classmethod
     def filled(cls, count: int, state: int = ObjectState.NONEXISTENT) -> "ObjectMap":
-        return cls(bytes((state,)) * count)
+        """Raise MalformedData for more objects than a map can have."""
+        return cls(bytes((state,)) * require_count(count))
 
     @classmethod
     def decode(cls, data: bytes) -> "ObjectMap":
@@ -59,7 +63,7 @@ class ObjectMap:
         ``object_map_load`` leaves empty).
         """
         source = Decoder(data)
-        count = Decoder(source.bytes_()).struct(1)[1].u64()
+        count = require_count(Decoder(source.bytes_()).struct(1)[1].u64())
         size = -(-count // _CELLS_A_BYTE)
         packed = source.remaining()
         if len(packed) < size:
@@ -99,7 +103,11 @@ class ObjectMap:
         return f"ObjectMap({len(self.cells)} objects: {counts})"
 
     def resized(self, count: int, state: int = ObjectState.NONEXISTENT) -> "ObjectMap":
-        """Return the map cut or grown to ``count`` objects; new ones get ``state``."""
+        """Return the map cut or grown to ``count`` objects; new ones get ``state``.
+
+        Raise MalformedData for more than a map can have.
+        """
+        require_count(count)
         return ObjectMap(self.cells[:count].ljust(count, bytes((state,))))
 
     def marked(self, mask: bytes) -> "ObjectMap":
@@ -111,6 +119,13 @@ class ObjectMap:
         # EXISTS_CLEAN (3) less its upper bit is EXISTS (1); NONEXISTENT (0) stays 0.
         kept = mask[:len(base)].ljust(len(base), b"\0").translate(_KEEP_LOWER_BIT)
         return ObjectMap(_both(base, kept))
+
+
+def require_count(count: int) -> int:
+    """Return the count; raise MalformedData when it is more than a map can have."""
+    if count > MOST_OBJECTS:
+        raise MalformedData(f"an object map of {count} objects: {MOST_OBJECTS} is the most")
+    return count
 
 
 def _both(left: bytes, right: bytes) -> bytes:

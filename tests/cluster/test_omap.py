@@ -5,6 +5,7 @@ import pytest
 
 from mirror_mgr.cluster import omap
 from mirror_mgr.cluster.omap import collect, last_key
+from mirror_mgr.errors import MalformedData
 
 
 class Entries:
@@ -54,6 +55,9 @@ def test_all_pages_are_read(monkeypatch: Any) -> None:
     monkeypatch.setattr(omap, "PAGE", 100)
     assert len(omap.read_omap(Ioctx(), "object")) == 249
     assert asked == ["", "d", bytes([200])]
+    monkeypatch.setattr(omap, "MOST_BYTES", 20_000)
+    with pytest.raises(MalformedData, match="object has an omap of more than 20000 bytes"):
+        omap.read_omap(Ioctx(), "object")
 
 
 class Completion:

@@ -111,3 +111,11 @@ def test_a_huge_length_is_no_reason_to_allocate() -> None:
                      lambda source: source.list_(Decoder.u8)):
             with pytest.raises(MalformedData):
                 read(Decoder(data))
+
+
+@pytest.mark.parametrize("decode", [
+    lambda source: source.list_(Decoder.u8),
+    lambda source: source.map_(Decoder.u8, Decoder.u8)])
+def test_more_items_than_there_are_bytes(decode) -> None:
+    with pytest.raises(MalformedData, match="4294967295 items expected at offset 4, 3 bytes"):
+        decode(Decoder(b"\xff" * 4 + b"abc"))

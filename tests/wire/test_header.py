@@ -198,3 +198,13 @@ def test_unknown_keys_are_left_alone(recorded, omap_of) -> None:
     whole = omap_of(recorded("headers")["plain"])
     assert ImageHeader.from_omap({**whole, "future": b"?"}) == ImageHeader.from_omap(whole)
     assert Decoder(whole["size"]).u64() == 50 << 20
+
+
+@pytest.mark.parametrize("changes", [
+    {"order": Encoder().u8(26)}, {"stripe_unit": Encoder().u64(0)},
+    {"stripe_unit": Encoder().u64(3 << 12)}, {"stripe_count": Encoder().u64(0)}])
+def test_layouts_that_no_image_has(recorded, omap_of, changes) -> None:
+    omap = dict(omap_of(recorded("headers")["striped"]))
+    omap.update((key, value.done()) for key, value in changes.items())
+    with pytest.raises(MalformedData, match="image of"):
+        ImageHeader.from_omap(omap)

@@ -160,3 +160,16 @@ def test_a_header_that_lacks_something(recorded) -> None:
         journal.JournalHeader.from_omap(
             {**omap, "client_": bytes.fromhex(
                 recorded("journals")["demoted"]["omap"]["client_"])}).peer("")
+
+
+@pytest.mark.parametrize(("key", "value"), [("splay_width", 0), ("order", 11), ("order", 65)])
+def test_a_journal_that_no_image_has(recorded, omap_of, key, value) -> None:
+    omap = dict(omap_of(recorded("journals")["demoted"]))
+    omap[key] = Encoder().u8(value).done()
+    with pytest.raises(MalformedData, match="journal of"):
+        journal.JournalHeader.from_omap(omap)
+
+
+def test_no_entry_is_longer_than_an_object(recorded, omap_of) -> None:
+    header = journal.JournalHeader.from_omap(omap_of(recorded("journals")["demoted"]))
+    assert header.longest_entry == 1 << header.order

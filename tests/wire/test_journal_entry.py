@@ -76,3 +76,10 @@ def test_unknown_version_and_nonsense() -> None:
         parse(bytes(data), 0, crc32c)
     with pytest.raises(MalformedData, match="no journal entry"):
         parse(bytes(100), 0, crc32c)
+
+
+def test_an_entry_that_is_longer_than_the_journal_can_have() -> None:
+    data = encode(ENTRY, crc32c)
+    assert parse(data, 0, crc32c, len(data)) == (ENTRY, len(data))
+    with pytest.raises(MalformedData, match="3/4 would be of 5 bytes"):
+        parse(data[:-3], 0, crc32c, len(data) - 1)

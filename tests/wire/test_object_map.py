@@ -109,3 +109,9 @@ def test_a_million_objects_take_no_time() -> None:
     mask = changed(ObjectMap(cells[::-1]), object_map)
     object_map.marked(merged([mask, mask]))
     assert time.process_time() - start < 0.1
+
+
+def test_a_map_of_more_objects_than_ceph_allows() -> None:
+    for make in (lambda: ObjectMap.filled(256_000_001), lambda: ObjectMap().resized(1 << 50)):
+        with pytest.raises(MalformedData, match="256000000"):
+            make()

@@ -8,7 +8,7 @@ from typing import Callable, List, NamedTuple, Optional
 
 from ...errors import MalformedData
 from ...wire.journal import ObjectPosition, Positions
-from ...wire.journal_entry import PREAMBLE, Crc, Entry, parse
+from ...wire.journal_entry import LONGEST, PREAMBLE, Crc, Entry, parse
 
 
 class Placed(NamedTuple):
@@ -37,12 +37,14 @@ class Stream:
     that are no entry are passed over: `damage` says what stood before the front.
     """
 
-    def __init__(self, number: int, crc: Crc, done: Optional[ObjectPosition] = None) -> None:
+    def __init__(self, number: int, crc: Crc, done: Optional[ObjectPosition] = None,
+                 longest: int = LONGEST) -> None:
         self.number = number
         self.read_to = 0
         self.damage: Optional[Damage] = None
         self._done = done
         self._crc = crc
+        self._longest = longest
         self._buffer = b""
         self._at = 0
         self._front: Optional[Entry] = None
@@ -68,7 +70,7 @@ class Stream:
         """The first entry that was not taken, None when it is not read yet."""
         while self._front is None:
             try:
-                found = parse(self._buffer, self._at, self._crc)
+                found = parse(self._buffer, self._at, self._crc, self._longest)
             except MalformedData as error:
                 self._pass_over(str(error))
                 continue
@@ -120,12 +122,12 @@ class Order:
 
     Entries of tags before `since` are behind it too, where that was not noted in time.
     `minimum_set` is the oldest set of objects that there is.  `name` is what messages call an
-    object.
+    object.  An entry has `longest` bytes at most.
     """
 
     def __init__(self, width: int, minimum_set: int, positions: Positions, crc: Crc,
                  name: Callable[[int], str] = "journal object {}".format,
-                 since: Optional[int] = None) -> None:
+                 since: Optional[int] = None, longest: int = LONGEST) -> None:
         self.width = width
         self._name = name
         self.tag: Optional[int] = positions[0].tag_tid if positions else None
@@ -135,7 +137,7 @@ class Order:
         done = {p.object_number % width: p for p in positions}
         self.streams: List[Stream] = [
             Stream(done[offset].object_number if offset in done else minimum_set * width + offset,
-                   crc, done.get(offset))
+                   crc, done.get(offset), longest)
             for offset in range(width)]
 
     @property

@@ -9,7 +9,7 @@ from ...cluster.pool import Pool
 from ...errors import NotFound
 from ...waiting import heard
 from ...wire.journal import JournalHeader, Positions
-from ...wire.journal_entry import Crc
+from ...wire.journal_entry import LONGEST, Crc
 from ..budget import Budget
 from .order import Order, Stream
 from .store import ImageJournal
@@ -17,7 +17,7 @@ from .store import ImageJournal
 _SMALLEST_READ = 64 << 10
 _LARGEST_READ = 1 << 20
 # What was read and not yet taken is, of all splay offsets, about as much as a window.
-_READS_A_SHARE = 8
+_SHARES_A_WINDOW = 2
 # A change of the header is notified; should that get lost, it is found after as many seconds, or
 # where nothing comes.
 _LOOK_SECONDS, _IDLE_LOOK_SECONDS = 5.0, 30.0
@@ -39,7 +39,7 @@ class Reader:
                  crc: Crc, budget: Budget, since: Optional[int] = None) -> None:
         self.header = header
         self.order = Order(header.splay_width, header.minimum_set, positions, crc,
-                           journal.data_oid, since)
+                           journal.data_oid, since, min(header.longest_entry, LONGEST))
         self._journal = journal
         self._pool: Pool = journal.data_pool(header)
         self._budget = budget
@@ -180,7 +180,10 @@ class Reader:
         if self.order.front(index) is not None:
             return stream.buffered < self._chunk // 2 and await self._read(stream)
         progress = False
-        while self.order.front(index) is None and await self._read_or_leave(stream):
+        # Of entries that are larger than a read, only one is needed at a time.
+        is_next = index in (0, self.order.waiting)
+        while (self.order.front(index) is None and (is_next or stream.buffered < _LARGEST_READ)
+               and await self._read_or_leave(stream)):
             progress = True
         return progress
 
@@ -202,7 +205,8 @@ class Reader:
         number, chunk = stream.number, self._chunk
         data: Optional[bytes] = await self._pool.read(
             self._journal.data_oid(number), chunk, stream.read_to)
-        wanted = min(2 * chunk, _LARGEST_READ, self._budget.share // _READS_A_SHARE)
+        wanted = min(2 * chunk, _LARGEST_READ,
+                     self._budget.share // (_SHARES_A_WINDOW * self.order.width))
         self._chunk = max(_SMALLEST_READ, wanted if data and len(data) == chunk else 0)
         if not data:
             return stream.at_end()

@@ -23,6 +23,7 @@ _ESTALE = 116
 # Of a journal whose data is where its header is.
 _SAME_POOL = -1
 _TRIES = 10
+_MOST_HEADER_BYTES = 32 << 20
 # Who is being told: a notification that nobody refers to could be collected on its way.
 _telling: Set["asyncio.Task[None]"] = set()
 
@@ -38,7 +39,8 @@ class ImageJournal:
     async def header(self) -> Optional[JournalHeader]:
         """None when there is no journal; raise MalformedData."""
         try:
-            return JournalHeader.from_omap(await self.pool.omap(self.oid))
+            return JournalHeader.from_omap(
+                await self.pool.omap(self.oid, _MOST_HEADER_BYTES))
         except NotFound:
             return None
         except MalformedData as error:

@@ -176,6 +176,33 @@ def test_nothing_is_missed_of_a_journal_that_is_written_to(seed: int) -> None:
     assert found == primary.expected
 
 
+class Ahead(Primary):
+    """Has one small entry, and large ones behind it at the other splay offsets."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(random.Random(0), 0, 1)
+        self.objects[0] = encode(Entry(0, 0, b"small"), crc)
+        for tid in range(1, WIDTH):
+            self.objects[tid] = encode(Entry(0, tid, bytes(size)), crc)
+
+
+async def most_buffered(primary: Ahead) -> Tuple[int, int]:
+    reader = await reader_of(primary)
+    most = taken = 0
+    while taken < WIDTH:
+        most = max(most, sum(stream.buffered for stream in reader.order.streams))
+        if reader.order.take() is None:
+            assert await reader.more()
+        else:
+            taken += 1
+    return taken, most
+
+
+def test_of_large_entries_one_is_held_at_a_time() -> None:
+    taken, most = asyncio.run(most_buffered(Ahead(10 << 20)))
+    assert taken == WIDTH and most < 16 << 20
+
+
 async def rested(primary: Primary, idle: float, notified_after: Optional[float] = None) -> float:
     reader = await reader_of(primary)
     await reader.more()
