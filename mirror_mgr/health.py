@@ -3,6 +3,7 @@
 from typing import Any, Dict, Iterable, List, Tuple
 
 from .model import HealthItem
+from .oneline import one_line
 from .schedule.state import (
     DAMAGED_SCHEDULE,
     NO_SCHEDULE,
@@ -71,7 +72,7 @@ def checks(items: Iterable[HealthItem]) -> Dict[str, Dict[str, Any]]:
 
 def _check(code: str, wrong: List[HealthItem]) -> Tuple[str, Dict[str, Any]]:
     name, severity, one, more = _CHECKS[code]
-    detail = [item.text for item in wrong[:DETAILS]]
+    detail = [one_line(item.text) for item in wrong[:DETAILS]]
     if len(wrong) > DETAILS:
         detail.append(f"and {len(wrong) - DETAILS} more")
     return name, {

@@ -30,6 +30,11 @@ def test_one() -> None:
         }}
 
 
+def test_names_can_not_add_lines() -> None:
+    [check] = checks([HealthItem(SPLIT_BRAIN, "p/x", "image 'a\nb\udcff'")]).values()
+    assert check["detail"] == ["image 'a\\nb\\udcff'"]
+
+
 def test_every_code_is_known() -> None:
     found = checks(HealthItem(code, "s", "t") for code in (
         WORKER_FAILING, PEER_UNREACHABLE, SPLIT_BRAIN, IMAGE_ERROR, FOREIGN_DAEMON,

@@ -9,7 +9,7 @@ import sys
 from dataclasses import asdict, dataclass, field
 from typing import Any, Callable, Dict, FrozenSet, NamedTuple, Optional, Sequence, Tuple
 
-from ..errors import DeadlineExceeded, MirrorError
+from ..errors import DeadlineExceeded, MalformedData, MirrorError
 from ..wire.constants import ImageMode, MirrorImageState, SnapState
 from ..wire.header import MIRRORING, ImageHeader, header_oid
 from ..wire.mirror import MirrorPool
@@ -139,6 +139,9 @@ def _images(ioctx: Any, wanted: FrozenSet[str]) -> Dict[str, SeenImage]:
     if not wanted:
         return {}
     mirroring = MirrorPool.from_omap(read_omap(ioctx, MIRRORING))
+    if mirroring.unreadable:
+        raise MalformedData(f"{MIRRORING}: what it says of image "
+                            f"{min(mirroring.unreadable)} does not decode")
     return {image.global_id: _image(ioctx, image_id, image.mode, alone=len(wanted) == 1)
             for image_id, image in mirroring.images.items()
             if image.global_id in wanted and image.state == MirrorImageState.ENABLED}

@@ -4,12 +4,15 @@ Formats: ``cls_rbd_types.h`` of release 16 (Octopus to Tentacle write the same).
 """
 
 from dataclasses import dataclass, field
-from typing import Dict, Mapping, Tuple
+from typing import Dict, FrozenSet, Mapping, Optional, Tuple
 
+from ..errors import MalformedData
 from .constants import ImageMode, MirrorImageState, MirrorMode, PeerDirection, StatusState
 from .encoding import Decoder, Encoder
 
 IMAGE_PREFIX = "image_"
+# Ceph's own are uuids.  They are keys of omaps, and are kept and told of each image.
+_LONGEST_GLOBAL_ID = 256
 _PEER = "mirror_peer_"
 
 
@@ -29,8 +32,11 @@ class MirrorImage:
     def decode(cls, source: Decoder) -> "MirrorImage":
         """Read versions 1 (journal mode only) and 2; raise MalformedData."""
         version, body = source.struct(2)
+        global_id = body.string()
+        if not global_id or len(global_id) > _LONGEST_GLOBAL_ID:
+            raise MalformedData(f"a global image id of {len(global_id)} characters")
         return cls(
-            global_id=body.string(),
+            global_id=global_id,
             state=body.enum(MirrorImageState, body.u8()),
             mode=body.enum(ImageMode, body.u8()) if version >= 2 else ImageMode.JOURNAL)
 
@@ -119,6 +125,9 @@ def decode_image_status(source: Decoder) -> Tuple[SiteStatus, ...]:
 class MirrorPool:
     """One ``rbd_mirroring`` object, read whole; ``images`` by image id.
 
+    ``unreadable`` are the ids of those whose entries do not decode: nothing is known of them, which
+    is not to say that they are not mirrored.
+
     In a namespace only ``mode`` and ``images`` mean something: uuid and peers count in the
     default namespace alone.
     """
@@ -127,14 +136,17 @@ class MirrorPool:
     mirror_uuid: str = ""
     peers: Tuple[MirrorPeer, ...] = ()
     images: Dict[str, MirrorImage] = field(default_factory=dict, hash=False)
+    unreadable: FrozenSet[str] = frozenset()
 
     @classmethod
     def from_omap(cls, omap: Mapping[str, bytes]) -> "MirrorPool":
         """Given every key of the object's omap (none when it does not exist), return the pool;
         given some of its keys, what they say of it.
 
-        Raise MalformedData when a value does not decode.
+        Raise MalformedData when a value does not decode that is not of one image alone.
         """
+        images = {key[len(IMAGE_PREFIX):]: _readable(value) for key, value in sorted(omap.items())
+                  if key.startswith(IMAGE_PREFIX)}
         mode = MirrorMode.DISABLED
         if "mirror_mode" in omap:
             source = Decoder(omap["mirror_mode"])
@@ -144,5 +156,12 @@ class MirrorPool:
             mirror_uuid=omap.get("mirror_uuid", b"").decode("utf-8", "replace"),
             peers=tuple(MirrorPeer.decode(Decoder(omap[key])) for key in sorted(omap)
                         if key.startswith(_PEER)),
-            images={key[len(IMAGE_PREFIX):]: MirrorImage.decode(Decoder(omap[key]))
-                    for key in sorted(omap) if key.startswith(IMAGE_PREFIX)})
+            images={image_id: image for image_id, image in images.items() if image is not None},
+            unreadable=frozenset(image_id for image_id, image in images.items() if image is None))
+
+
+def _readable(value: bytes) -> Optional[MirrorImage]:
+    try:
+        return MirrorImage.decode(Decoder(value))
+    except MalformedData:
+        return None

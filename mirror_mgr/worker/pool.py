@@ -33,7 +33,7 @@ from ..wire.constants import (
     PeerDirection,
     StatusState,
 )
-from ..wire.header import NAMESPACES
+from ..wire.header import MIRRORING, NAMESPACES
 from ..wire.mirror import MirrorImage, MirrorPeer, MirrorPool
 from . import peer as peers
 from . import settings
@@ -94,6 +94,7 @@ class NamespaceReplayer:
         self._sweeping: Optional["asyncio.Task[None]"] = None
         self._retried = float("-inf")
         self._swept: FrozenSet[int] = frozenset()
+        self._unreadable: FrozenSet[str] = frozenset()
         self._changing = asyncio.Lock()
         self.boards = (StatusBoard(local, "", news), StatusBoard(remote, link.local_uuid, news))
         self._tasks = [asyncio.ensure_future(board.run()) for board in self.boards]
@@ -116,6 +117,7 @@ class NamespaceReplayer:
             read_mirroring(self._local), read_mirroring(self._remote))
         wanted = {m.global_id: m for m in pair_up(local, remote) if slot_of(m.global_id) in slots}
         self.local_count, self.remote_count = len(local.images), len(remote.images)
+        self._complain_of(local.unreadable | remote.unreadable)
         over = []
         for global_id, running in self.images.items():
             mirrored = wanted.get(global_id)
@@ -131,6 +133,12 @@ class NamespaceReplayer:
                                 lambda global_id: slot_of(global_id) in slots)
         await self._drop_empty_entries(local, slots)
         self._sweep(local, slots)
+
+    def _complain_of(self, unreadable: FrozenSet[str]) -> None:
+        for image_id in sorted(unreadable - self._unreadable):
+            log.warning("image %s: what %s says of its mirroring can't be read; disable and "
+                        "enable it at its primary site", image_id, MIRRORING)
+        self._unreadable = unreadable
 
     async def _drop_empty_entries(self, local: MirrorPool, slots: FrozenSet[int]) -> None:
         """Of images whose removal was cut off right before its last step."""
@@ -225,10 +233,11 @@ def _same(running: ImageReplayer, wanted: Mirrored) -> bool:
 def orphaned(local: MirrorPool, remote: MirrorPool) -> Dict[str, MirrorImage]:
     """Copies whose primary is mirrored no more, by their local ids.
 
-    None where the other pool's mirroring is off as a whole: that says nothing of its images.
+    None where the other pool's mirroring is off as a whole: that says nothing of its images.  Nor
+    where it can't be read which image one of its entries is for.
     Those that are being disabled already are not ours to go on with.
     """
-    if remote.mode == MirrorMode.DISABLED:
+    if remote.mode == MirrorMode.DISABLED or remote.unreadable:
         return {}
     known = {image.global_id for image in remote.images.values()}
     return {image_id: image for image_id, image in local.images.items()

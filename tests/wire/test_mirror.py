@@ -135,7 +135,19 @@ def test_values_cut_short(site, omap_of) -> None:
     entry, _ = site
     whole = omap_of(entry)
     for key, value in whole.items():
-        if key == "mirror_mode" or key.startswith(("mirror_peer_", "image_")):
+        if key == "mirror_mode" or key.startswith("mirror_peer_"):
             for end in range(len(value)):
                 with pytest.raises(MalformedData):
                     MirrorPool.from_omap({**whole, key: value[:end]})
+
+
+def test_an_image_s_entry_that_does_not_decode_is_that_image_s_alone(site, omap_of) -> None:
+    entry, pool = site
+    whole = omap_of(entry)
+    too_long = MirrorImage("g" * 300, MirrorImageState.ENABLED, ImageMode.SNAPSHOT).encode()
+    for image_id in pool.images:
+        key = f"image_{image_id}"
+        for value in (b"", whole[key][:-1], too_long):
+            found = MirrorPool.from_omap({**whole, key: value})
+            assert found.unreadable == {image_id}
+            assert {**found.images, image_id: pool.images[image_id]} == pool.images

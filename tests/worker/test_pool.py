@@ -95,6 +95,10 @@ class TestOrphans:
     def test_not_what_is_something_else_here(self, image):
         assert orphaned(pool_of(l=image), MirrorPool(mode=MirrorMode.IMAGE)) == {}
 
+    def test_not_while_an_entry_of_the_other_pool_can_t_be_read(self):
+        remote = MirrorPool(mode=MirrorMode.IMAGE, unreadable=frozenset({"r"}))
+        assert orphaned(pool_of(l=mirrored("g")), remote) == {}
+
     @pytest.mark.parametrize("mode", list(ImageMode))
     def test_what_was_being_created(self, mode):
         remote = MirrorPool(mode=MirrorMode.IMAGE)

@@ -39,6 +39,7 @@ def test_an_image_is_in_the_same_slot_for_ever():
 
 
 def test_images_fall_into_all_slots_alike():
+    assert slot_of(b"not \xff UTF-8".decode("utf-8", "surrogateescape")) in range(SLOTS)
     found = [slot_of(f"image {number}") for number in range(SLOTS * 100)]
     counts = [found.count(slot) for slot in range(SLOTS)]
     assert 50 < min(counts) and max(counts) < 160
