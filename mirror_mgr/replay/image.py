@@ -85,7 +85,9 @@ class Image:
             flags, size = snapshot.flags, snapshot.size
         if not header.features & Feature.OBJECT_MAP or flags & _INVALID:
             return None
-        return await self.stored_map(header, size, snap_id)
+        found = await self.stored_map(header, size, snap_id)
+        # One that is too short tells nothing of the other objects.
+        return None if found is None or len(found) < header.object_count(size) else found
 
     async def stored_map(self, header: ImageHeader, size: int,
                          snap_id: Optional[int] = None) -> Optional[ObjectMap]:

@@ -26,7 +26,8 @@ class Member:
 
 def slot_of(key: str) -> int:
     """The slot of an image, given its global id; the same on every host and in every run."""
-    return int.from_bytes(hashlib.blake2b(key.encode("utf-8", "surrogateescape"), digest_size=8).digest(), "big") % SLOTS
+    name = key.encode("utf-8", "surrogateescape")
+    return int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), "big") % SLOTS
 
 
 @dataclass(frozen=True)

@@ -204,7 +204,7 @@ class SitePool(FakePool):
     def fork(self) -> "SitePool":
         return SitePool(self.rados)
 
-    async def omap(self, oid: str) -> Dict[str, bytes]:
+    async def omap(self, oid: str, most: int = 0) -> Dict[str, bytes]:
         await self.rados.turn()
         return self.rados.header(oid).omap()
 

@@ -13,6 +13,7 @@ from mirror_mgr.wire.constants import Feature
 from mirror_mgr.wire.encoding import Encoder
 from mirror_mgr.wire.header import ImageHeader, image_state_oid
 from mirror_mgr.wire.image_state import ImageState
+from mirror_mgr.wire.object_map import ObjectMap
 
 
 class Objects:
@@ -75,3 +76,21 @@ def test_an_object_map_of_an_impossible_size_is_not_asked_for() -> None:
     header = ImageHeader(2 ** 63, 12, Feature.OBJECT_MAP, "rbd_data.1")
     with pytest.raises(MalformedData, match="256000000"):
         asyncio.run(Image(Objects({}), "1").load_map(header))  # type: ignore[arg-type]
+
+
+class Maps(Objects):
+    """Has one object map of so many objects."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__({})
+        self._data = ObjectMap.filled(count, 1).encode()
+
+    async def call(self, oid: str, call: object, reply: int) -> bytes:
+        return self._data
+
+
+@pytest.mark.parametrize(("count", "trusted"), [(3, False), (4, True), (5, True)])
+def test_a_map_that_is_too_short_is_not_trusted(count: int, trusted: bool) -> None:
+    header = ImageHeader(4 << 12, 12, Feature.OBJECT_MAP, "rbd_data.1")
+    found = asyncio.run(Image(Maps(count), "1").load_map(header))  # type: ignore[arg-type]
+    assert (found is not None) == trusted

@@ -32,7 +32,7 @@ class FakePool:
         self.pings = []
         self.error = None
 
-    async def omap(self, oid):
+    async def omap(self, oid, most=0):
         if self.error is not None:
             raise self.error
         if oid not in self.omap_of:

@@ -94,7 +94,12 @@ class Target:
             return None
         found = await self.copy.stored_map(header, header.size)
         count = header.object_count(header.size)
-        return bytearray((found or ObjectMap()).resized(count).cells)
+        if found is None or len(found) < count:
+            # What a map does not tell of may exist: else a discard would leave it.
+            found = (found or ObjectMap()).resized(count, ObjectState.EXISTS)
+            self._hold.check()
+            await self.copy.save_map(found)
+        return bytearray(found.resized(count).cells)
 
     def window(self) -> Window:
         parent_objects = 0 if self._overlap is None else self._overlap.objects
