@@ -4,6 +4,8 @@ import collections
 import threading
 from typing import Deque, List, Tuple
 
+from ..oneline import lines
+
 MOST_LINES = 200
 MOST_CHARACTERS = 2000
 
@@ -20,15 +22,15 @@ class LogRing:
 
     def put(self, level: str, text: str) -> None:
         with self._lock:
-            self._lines.append((level, text[:MOST_CHARACTERS]))
+            self._lines.append((level, lines(text[:MOST_CHARACTERS])))
             self._taken += 1
 
     def drain(self) -> List[_Line]:
         """Return (level, text) of each line since the last call, the loss as one of them."""
         with self._lock:
-            lines, taken = list(self._lines), self._taken
+            kept, taken = list(self._lines), self._taken
             self._lines.clear()
             self._taken = 0
-        if taken > len(lines):
-            lines.insert(0, ('warning', '%d lines left out' % (taken - len(lines))))
-        return lines
+        if taken > len(kept):
+            kept.insert(0, ('warning', '%d lines left out' % (taken - len(kept))))
+        return kept

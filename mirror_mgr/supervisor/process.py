@@ -14,6 +14,7 @@ from ..worker.protocol import MAX_LINE, Message, decode, encode
 MOST_UNSENT = 64             # messages to a worker that does not read
 MOST_MALFORMED = 10          # lines that are no message: what runs there is no worker
 MOST_LINES_A_SECOND = 2000   # a worker that says more would keep the manager busy
+MOST_BYTES_A_SECOND = 2 << 20    # what is beyond waits in the pipe
 STDERR_LINE = 2000
 EXIT_SECONDS = 2.0           # from the end of its stdout to its own
 
@@ -108,7 +109,7 @@ class Process:
                     if malformed >= MOST_MALFORMED or len(line) > MAX_LINE:
                         self.kill('does not speak the protocol: %s' % error)
                         return
-                if flood.rises():
+                if flood.rises(len(line)):
                     self.kill('floods its stdout')
                     return
 
@@ -122,7 +123,7 @@ class Process:
                 if text:
                     self._last_words = text
                     self._on_stderr(text)
-                if flood.rises():
+                if flood.rises(len(line)):
                     self.kill('floods its stderr')
                     return
 
@@ -159,17 +160,27 @@ class Process:
 
 
 class _Flood:
-    """Counts lines, and tells when too many come in one second."""
+    """Counts lines, and tells when too many come in one second.
 
-    def __init__(self) -> None:
-        self._lines = 0
-        self._since = time.monotonic()
+    What comes in few long ones takes no more than its share of the manager's time.
+    """
 
-    def rises(self) -> bool:
+    def __init__(self, now: Callable[[], float] = time.monotonic,
+                 sleep: Callable[[float], None] = time.sleep) -> None:
+        self._now = now
+        self._sleep = sleep
+        self._lines = self._bytes = 0
+        self._since = now()
+
+    def rises(self, size: int) -> bool:
+        """Given the size of a line that was dealt with."""
         self._lines += 1
-        if self._lines <= MOST_LINES_A_SECOND:
+        self._bytes += size
+        if self._lines <= MOST_LINES_A_SECOND and self._bytes <= MOST_BYTES_A_SECOND:
             return False
-        now = time.monotonic()
-        rises = now - self._since < 1.0
-        self._lines, self._since = 0, now
-        return rises
+        passed = self._now() - self._since
+        if self._lines > MOST_LINES_A_SECOND and passed < 1.0:
+            return True
+        self._sleep(max(0.0, self._bytes / MOST_BYTES_A_SECOND - passed))
+        self._lines, self._bytes, self._since = 0, 0, self._now()
+        return False

@@ -4,7 +4,7 @@ import time
 from typing import Dict, Iterable, List, Sequence, Tuple
 
 from .. import states
-from ..worker.protocol import Heartbeat, ImageReport, PoolReport, RemovedReport
+from ..worker.protocol import COUNTERS, Heartbeat, ImageReport, PoolReport, RemovedReport
 from .model import (
     COPIES_HELD,
     COPIES_REMOVED,
@@ -16,22 +16,32 @@ from .model import (
 )
 
 _SHOWN = 5
+MOST_IMAGES = 100_000   # of one worker
 ERROR_SECONDS = 30.0  # an attempt that fails once is no news
 
 
 class Reports:
-    """The latest of each counter, pool and image of one worker process."""
+    """The latest of each counter, pool and image of one worker process.
+
+    :ivar dropped: how many images could not be kept, beyond `MOST_IMAGES`
+    """
 
     def __init__(self) -> None:
         self.counters: Dict[str, int] = {}
         self.pools: Tuple[PoolReport, ...] = ()
         self.images: Dict[str, ImageReport] = {}
+        self.dropped = 0
 
     def heartbeat(self, beat: Heartbeat) -> None:
-        self.counters.update(beat.counters)
+        for name, value in beat.counters.items():
+            if name in self.counters or len(self.counters) < COUNTERS:
+                self.counters[name] = value
         self.pools = beat.pools
         for image in beat.images:
-            self.images[image.global_id] = image
+            if image.global_id in self.images or len(self.images) < MOST_IMAGES:
+                self.images[image.global_id] = image
+            else:
+                self.dropped += 1
         for global_id in beat.removed:
             self.images.pop(global_id, None)
 

@@ -38,7 +38,7 @@ from .model import (
 )
 from .policy import Action, Life
 from .process import Process
-from .reports import Reports, health_items, trouble
+from .reports import MOST_IMAGES, Reports, health_items, trouble
 
 PREFIX = 'mirror-mgr.'
 LONG_PAUSE = 10.0        # between two ticks: the manager itself was held up
@@ -352,14 +352,19 @@ class Supervisor:
                 worker.address = message.address
                 worker.instance_id = message.instance_id
                 known = self._known.get(worker.id, store.Known())
-                self._known[worker.id] = known.connected(message.pid, message.address)
+                pid = worker.process.pid if worker.process else message.pid
+                self._known[worker.id] = known.connected(pid, message.address)
             worker.turn(policy.after_word(worker.life, self._clock.monotonic(),
                                           bool(worker.address)), self._clock.time())
             if isinstance(message, Heartbeat):
                 if not worker.reported:
                     worker.reports = Reports()
                     worker.reported = True
+                dropped = worker.reports.dropped
                 worker.reports.heartbeat(message)
+                if worker.reports.dropped and not dropped:
+                    worker.log.put('warning', 'reports more than %d images: the others are '
+                                   'left out here' % MOST_IMAGES)
         if isinstance(message, Event):
             worker.log.put(message.level, '%s: %s' % (message.code, message.text))
         elif isinstance(message, LogLine):

@@ -12,10 +12,14 @@ Worker to manager: `WorkerHello` at once when it starts (before it has connected
 empty) and again for each new connection to the local cluster; then `Heartbeat` every
 `HEARTBEAT_SECONDS`, whatever else the worker is busy with, and `Event`, `LogLine` as they come.
 Times are seconds since the epoch, UTC.
+
+Texts, numbers and lists have bounds too.  Who sends cuts to them, and who receives refuses what is
+beyond: what is kept of the other end's words never grows with what that says.
 """
 
 import dataclasses
 import json
+import math
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple, Type, Union
 
 from ..errors import InvalidArgument, MalformedData
@@ -24,10 +28,16 @@ VERSION = 1
 MAX_LINE = 4 << 20
 HEARTBEAT_SECONDS = 2.0
 
-# With these two bounds the longest heartbeat fits in MAX_LINE.
+# With these bounds the images of the longest heartbeat fit in MAX_LINE.
 IMAGES_PER_HEARTBEAT = 200
+NAME_LENGTH = 600
 REASON_LENGTH = 500
 REMOVED_PER_POOL = 10
+WORD_LENGTH = 300
+COUNTERS = 100
+
+TEXT_LENGTH = 64 << 10
+_DIGITS = 20
 
 COMMAND_STOP = 'stop'
 COMMAND_REFRESH = 'refresh'
@@ -41,10 +51,20 @@ class _Wrong(Exception):
     """A value that is not what its field holds; decode() adds where."""
 
 
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise _Wrong('not a string')
-    return value
+def _text_of(longest: int) -> _Reader:
+    def read(value: Any) -> str:
+        if not isinstance(value, str):
+            raise _Wrong('not a string')
+        if len(value) > longest:
+            raise _Wrong('%d characters: the bound is %d' % (len(value), longest))
+        return value
+    return read
+
+
+_text = _text_of(TEXT_LENGTH)
+_name = _text_of(NAME_LENGTH)
+_reason = _text_of(REASON_LENGTH)
+_word = _text_of(WORD_LENGTH)
 
 
 def _integer(value: Any) -> int:
@@ -56,6 +76,8 @@ def _integer(value: Any) -> int:
 def _number(value: Any) -> float:
     if not isinstance(value, (int, float)) or isinstance(value, bool):
         raise _Wrong('not a number')
+    if not math.isfinite(value):
+        raise _Wrong('not a finite number')
     return value
 
 
@@ -79,16 +101,20 @@ def _optional(reader: _Reader) -> _Reader:
     return lambda value: None if value is None else reader(value)
 
 
-def _many(reader: _Reader) -> _Reader:
+def _many(reader: _Reader, most: Optional[int] = None) -> _Reader:
     def read(value: Any) -> Tuple[Any, ...]:
         if not isinstance(value, list):
             raise _Wrong('not a list')
+        if most is not None and len(value) > most:
+            raise _Wrong('%d of them: the bound is %d' % (len(value), most))
         return tuple(reader(item) for item in value)
     return read
 
 
-def _mapping_of(reader: _Reader) -> _Reader:
-    return lambda value: {key: reader(item) for key, item in _mapping(value).items()}
+def _counts(value: Any) -> Dict[str, int]:
+    if len(_mapping(value)) > COUNTERS:
+        raise _Wrong('%d counters: the bound is %d' % (len(value), COUNTERS))
+    return {_word(key): _integer(item) for key, item in value.items()}
 
 
 def _record(cls: Type[Any]) -> _Reader:
@@ -143,8 +169,8 @@ class WorkerHello:
     """Who runs: process id, RADOS address and instance id (global id) of the connection."""
 
     pid: int = _is(_integer)
-    address: str = _is(_text, default='')
-    instance_id: str = _is(_text, default='')
+    address: str = _is(_word, default='')
+    instance_id: str = _is(_word, default='')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,8 +183,8 @@ class RemovedReport:
     :ivar held: it is no trash yet: so many went at once that an administrator is waited for
     """
 
-    name: str = _is(_text)
-    id: str = _is(_text)
+    name: str = _is(_name)
+    id: str = _is(_word)
     until: float = _is(_number)
     held: bool = _is(_flag, default=False)
 
@@ -177,12 +203,13 @@ class PoolReport:
     """
 
     id: int = _is(_integer)
-    name: str = _is(_text)
+    name: str = _is(_name)
     leader: bool = _is(_flag, default=False)
-    foreign_leader: Optional[str] = _is(_optional(_text), default=None)
-    images: Mapping[str, int] = _is(_mapping_of(_integer), default_factory=dict)
-    peer_error: Optional[str] = _is(_optional(_text), default=None)
-    removed: Tuple[RemovedReport, ...] = _is(_many(_record(RemovedReport)), default=())
+    foreign_leader: Optional[str] = _is(_optional(_reason), default=None)
+    images: Mapping[str, int] = _is(_counts, default_factory=dict)
+    peer_error: Optional[str] = _is(_optional(_reason), default=None)
+    removed: Tuple[RemovedReport, ...] = _is(
+        _many(_record(RemovedReport), REMOVED_PER_POOL), default=())
     removed_total: int = _is(_integer, default=0)
     held_total: int = _is(_integer, default=0)
 
@@ -209,7 +236,7 @@ class SyncReport:
 class ImageReport:
     """One image.
 
-    :ivar spec: ``pool[/namespace]/image``
+    :ivar spec: ``pool[/namespace]/image``; cut to `NAME_LENGTH` characters on the pipe
     :ivar state: one of `states`
     :ivar reason: why, for people; cut to `REASON_LENGTH` characters on the pipe
     :ivar since: when it came into this state
@@ -217,10 +244,10 @@ class ImageReport:
     :ivar sync: the copy under way
     """
 
-    spec: str = _is(_text)
-    global_id: str = _is(_text)
-    state: str = _is(_text)
-    reason: str = _is(_text, default='')
+    spec: str = _is(_name)
+    global_id: str = _is(_word)
+    state: str = _is(_word)
+    reason: str = _is(_reason, default='')
     since: float = _is(_number, default=0.0)
     copied: Optional[float] = _is(_optional(_number), default=None)
     sync: Optional[SyncReport] = _is(_optional(_record(SyncReport)), default=None)
@@ -237,10 +264,11 @@ class Heartbeat:
     :ivar removed: global ids of images that are mirrored no more
     """
 
-    counters: Mapping[str, int] = _is(_mapping_of(_integer), default_factory=dict)
+    counters: Mapping[str, int] = _is(_counts, default_factory=dict)
     pools: Tuple[PoolReport, ...] = _is(_many(_record(PoolReport)), default=())
-    images: Tuple[ImageReport, ...] = _is(_many(_record(ImageReport)), default=())
-    removed: Tuple[str, ...] = _is(_many(_text), default=())
+    images: Tuple[ImageReport, ...] = _is(
+        _many(_record(ImageReport), IMAGES_PER_HEARTBEAT), default=())
+    removed: Tuple[str, ...] = _is(_many(_word), default=())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -248,7 +276,7 @@ class Event:
     """Something that the administrator should be able to read later."""
 
     level: str = _is(_level)
-    code: str = _is(_text)
+    code: str = _is(_word)
     text: str = _is(_text)
 
 
@@ -307,7 +335,7 @@ def decode(line: bytes) -> Message:
     if len(line) > MAX_LINE:
         raise MalformedData('line of %d bytes: the bound is %d' % (len(line), MAX_LINE))
     try:
-        fields = json.loads(line)
+        fields = json.loads(line, parse_int=_parsed_integer)
     except (ValueError, RecursionError):
         raise MalformedData('line of %d bytes is not JSON' % len(line)) from None
     if not isinstance(fields, dict):
@@ -341,12 +369,33 @@ def _read(cls: Type[Any], fields: Mapping[str, Any]) -> Any:
     return cls(**values)
 
 
+def _parsed_integer(digits: str) -> int:
+    """Reading a number of a million digits would take minutes."""
+    if len(digits) > _DIGITS:
+        raise ValueError('a number of %d digits' % len(digits))
+    return int(digits)
+
+
 def _bounded(message: Message) -> Message:
+    if isinstance(message, (Event, LogLine)):
+        return dataclasses.replace(message, text=message.text[:TEXT_LENGTH])
     if not isinstance(message, Heartbeat):
         return message
     if len(message.images) > IMAGES_PER_HEARTBEAT:
         raise InvalidArgument('heartbeat of %d images: the bound is %d' % (
             len(message.images), IMAGES_PER_HEARTBEAT))
-    images = tuple(dataclasses.replace(image, reason=image.reason[:REASON_LENGTH])
+    images = tuple(dataclasses.replace(image, spec=image.spec[:NAME_LENGTH],
+                                       reason=image.reason[:REASON_LENGTH])
                    for image in message.images)
-    return dataclasses.replace(message, images=images)
+    pools = tuple(dataclasses.replace(pool, name=pool.name[:NAME_LENGTH],
+                                      foreign_leader=_cut(pool.foreign_leader),
+                                      peer_error=_cut(pool.peer_error),
+                                      removed=tuple(dataclasses.replace(
+                                          one, name=one.name[:NAME_LENGTH])
+                                          for one in pool.removed))
+                  for pool in message.pools)
+    return dataclasses.replace(message, images=images, pools=pools)
+
+
+def _cut(reason: Optional[str]) -> Optional[str]:
+    return None if reason is None else reason[:REASON_LENGTH]

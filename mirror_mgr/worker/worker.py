@@ -240,7 +240,12 @@ class Worker:
     async def _heartbeats(self) -> None:
         while True:
             beat = self._heartbeat()
-            self._say(beat)
+            try:
+                self._say(beat)
+            except MirrorError as error:
+                # Whoever says nothing counts as hanging.
+                log.error("%s", error)
+                self._say(protocol.Heartbeat(counters=beat.counters))
             if len(beat.images) < protocol.IMAGES_PER_HEARTBEAT:
                 await asyncio.sleep(protocol.HEARTBEAT_SECONDS)
 

@@ -137,3 +137,30 @@ def test_what_is_sent_after_the_end_is_lost(start):
     watched.end()
     for _ in range(MOST_UNSENT + 3):
         watched.process.send(Command('refresh'))
+
+
+class Clock:
+    def __init__(self):
+        self.time = 0.0
+
+    def now(self):
+        return self.time
+
+    def sleep(self, seconds):
+        self.time += seconds
+
+
+def test_what_comes_in_long_lines_takes_its_time():
+    clock = Clock()
+    flood = process._Flood(clock.now, clock.sleep)
+    assert not any(flood.rises(4 << 20) for _ in range(100))
+    assert clock.time == pytest.approx(200.0)
+
+
+def test_a_line_now_and_then_does_not_wait():
+    clock = Clock()
+    flood = process._Flood(clock.now, clock.sleep)
+    for _ in range(5000):
+        clock.time += 0.001
+        assert not flood.rises(1000)
+    assert clock.time == pytest.approx(5.0)

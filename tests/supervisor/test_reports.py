@@ -1,4 +1,5 @@
 from mirror_mgr import states
+from mirror_mgr.supervisor import reports as product
 from mirror_mgr.supervisor.model import (
     FOREIGN_DAEMON,
     IMAGE_ERROR,
@@ -6,7 +7,7 @@ from mirror_mgr.supervisor.model import (
     SPLIT_BRAIN,
 )
 from mirror_mgr.supervisor.reports import ERROR_SECONDS, Reports, health_items, trouble
-from mirror_mgr.worker.protocol import Heartbeat, ImageReport, PoolReport
+from mirror_mgr.worker.protocol import COUNTERS, Heartbeat, ImageReport, PoolReport
 
 
 def test_heartbeats_add_up():
@@ -19,6 +20,20 @@ def test_heartbeats_add_up():
     assert reports.counters == {'syncs': 2, 'rss_bytes': 5}
     assert reports.pools == ()
     assert reports.images == {'ga': ImageReport('p/a', 'ga', 'up-to-date')}
+
+
+def test_what_is_kept_is_bounded(monkeypatch):
+    monkeypatch.setattr(product, 'MOST_IMAGES', 3)
+    reports = Reports()
+    for number in range(300):
+        reports.heartbeat(Heartbeat(
+            {'counter %d' % number: 1}, (), (ImageReport('p/a', 'g%d' % number, 'syncing'),)))
+    assert len(reports.counters) <= COUNTERS
+    assert list(reports.images) == ['g0', 'g1', 'g2'] and reports.dropped == 297
+    reports.heartbeat(Heartbeat(images=(ImageReport('p/a', 'g1', 'up-to-date'),), removed=('g0',)))
+    assert reports.images['g1'].state == 'up-to-date'
+    reports.heartbeat(Heartbeat(images=(ImageReport('p/a', 'g9', 'up-to-date'),)))
+    assert list(reports.images) == ['g1', 'g2', 'g9']
 
 
 def test_all_is_well():

@@ -5,6 +5,7 @@ import pytest
 from mirror_mgr.errors import InvalidArgument, MalformedData
 from mirror_mgr.worker import protocol
 from mirror_mgr.worker.protocol import (
+    TEXT_LENGTH,
     Command,
     Event,
     Heartbeat,
@@ -80,6 +81,18 @@ def test_a_level_that_is_not_known_is_information():
     (b'{"v": 1, "type": "heartbeat", "images": [{}]}', 'images: spec is missing'),
     (b'{"v": 1, "type": "heartbeat", "pools": [{"id": 1, "name": "p", "leader": 1}]}', 'leader'),
     (b' ' * (protocol.MAX_LINE + 1), 'bound'),
+    (b'{"v": 1, "type": "worker-hello", "pid": ' + b'9' * 10**6 + b'}', 'JSON'),
+    (b'{"v": 1, "type": "worker-hello", "pid": 1, "address": "' + b'9' * 400 + b'"}', 'bound'),
+    (b'{"v": 1, "type": "log", "level": "info", "text": "' + b'x' * 70000 + b'"}', 'bound'),
+    (b'{"v": 1, "type": "heartbeat", "counters": {"' + b'x' * 400 + b'": 1}}', 'bound'),
+    (json.dumps({'v': 1, 'type': 'heartbeat', 'counters': dict.fromkeys(
+        map(str, range(200)), 1)}).encode(), 'bound'),
+    (json.dumps({'v': 1, 'type': 'heartbeat', 'images': [
+        {'spec': 's', 'global_id': 'g', 'state': 'x'}] * 201}).encode(), 'bound'),
+    (b'{"v": 1, "type": "heartbeat", "images": [{"spec": "s", "global_id": "g", "state": "x",'
+     b' "since": NaN}]}', 'finite'),
+    (b'{"v": 1, "type": "heartbeat", "images": [{"spec": "s", "global_id": "g", "state": "x",'
+     b' "since": 1e999}]}', 'finite'),
 ])
 def test_other_lines_are_malformed(line, why):
     with pytest.raises(MalformedData) as caught:
@@ -95,19 +108,28 @@ def test_no_error_quotes_the_line():
 
 
 def test_the_longest_heartbeat_fits():
-    image = ImageReport('\U0001f431' * 300, 'g' * 36, 'split-brain', '\U0001f431' * 9000, 1e9, 1e9,
+    cats = '\U0001f431' * 9000
+    image = ImageReport(cats, cats[:256], 'split-brain', cats, 1e9, 1e9,
                         SyncReport(2**63, 100 / 3, 2**63, 2**63, 1e9 / 3, 1e9 / 3))
     full = Heartbeat(images=(image,) * protocol.IMAGES_PER_HEARTBEAT)
     received = decode(encode(full))
     assert len(received.images) == protocol.IMAGES_PER_HEARTBEAT
     assert len(received.images[0].reason) == protocol.REASON_LENGTH
+    assert len(received.images[0].spec) == protocol.NAME_LENGTH
     with pytest.raises(InvalidArgument):
         encode(Heartbeat(images=full.images + (image,)))
 
 
+def test_long_texts_are_cut():
+    assert len(decode(encode(LogLine('info', 'x' * protocol.MAX_LINE))).text) == TEXT_LENGTH
+    pool = PoolReport(2, 'p' * 10**6, False, 'client' * 10**6, {}, 'no answer' * 10**6)
+    [received] = decode(encode(Heartbeat(pools=(pool,)))).pools
+    assert len(received.peer_error) == len(received.foreign_leader) == protocol.REASON_LENGTH
+
+
 def test_nothing_longer_than_the_bound_is_sent():
     with pytest.raises(InvalidArgument):
-        encode(LogLine('info', 'x' * protocol.MAX_LINE))
+        encode(WorkerOptions({'x': 'x' * protocol.MAX_LINE}))
 
 
 def test_only_messages_are_sent():
