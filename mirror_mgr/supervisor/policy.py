@@ -6,6 +6,7 @@ from typing import Optional, Tuple
 
 BACKOFF_FIRST = 1.0
 BACKOFF_LONGEST = 60.0
+FENCED_SECONDS = 10.0       # a worker that was well for this long and then fenced is no failure
 HEALTHY_SECONDS = 60.0      # a worker that ran this long starts again with the first back-off
 FAILING_COUNT = 3
 FAILING_WINDOW = 300.0
@@ -93,10 +94,15 @@ def after_ask(life: Life, now: float) -> Life:
     return dataclasses.replace(life, asked=now)
 
 
-def after_end(life: Life, now: float) -> Life:
-    """Given a worker whose process ended: a failure, unless it was asked to stop."""
+def after_end(life: Life, now: float, fenced: bool = False) -> Life:
+    """Given a worker whose process ended: a failure, unless it was asked to stop.
+
+    Nor is it one that its client was blocklisted (`fenced`), unless that is done again and again.
+    """
     ended = dataclasses.replace(life, started=None, healthy=None, heard=None, asked=None)
     if life.asked is not None:
+        return dataclasses.replace(ended, streak=0)
+    if fenced and life.healthy is not None and now - life.healthy >= FENCED_SECONDS:
         return dataclasses.replace(ended, streak=0)
     return after_failure(ended, now, life.healthy is not None
                          and now - life.healthy >= HEALTHY_SECONDS)

@@ -9,7 +9,7 @@ import time
 from typing import Callable, Optional
 
 from ..errors import MalformedData
-from ..worker.protocol import MAX_LINE, Message, decode, encode
+from ..worker.protocol import EXIT_FENCED, MAX_LINE, Message, decode, encode
 
 MOST_UNSENT = 64             # messages to a worker that does not read
 MOST_MALFORMED = 10          # lines that are no message: what runs there is no worker
@@ -23,6 +23,7 @@ class Process:
     """A started process.  It ends with its stdout: what is left then is killed.
 
     :ivar pid: process id
+    :ivar status: that it ended with, negative for a signal; None before that
     :ivar ended: set when the process is gone and reaped, after `on_end` returned
     """
 
@@ -32,6 +33,7 @@ class Process:
                  on_end: Callable[[str], None]) -> None:
         """The callbacks are called on threads of this object; `on_end` with why it ended."""
         self.pid = popen.pid
+        self.status: Optional[int] = None
         self.ended = threading.Event()
         self._popen = popen
         self._on_message = on_message
@@ -89,7 +91,7 @@ class Process:
         finally:
             if not self._exits_within(EXIT_SECONDS):
                 self.kill('closed its stdout and did not end')
-            status = self._reap()
+            status = self.status = self._reap()
             self._wake_writer()
             self._threads[0].join(1.0)    # for its last words, unless a child of it holds stderr
             self._on_end(self._why(status))
@@ -154,6 +156,8 @@ class Process:
     def _why(self, status: int) -> str:
         if self._killed_for and status == -signal.SIGKILL:
             return self._killed_for
+        if status == EXIT_FENCED:
+            return 'its client was blocklisted'
         if status < 0:
             return 'ended by signal %d' % -status
         return ': '.join(filter(None, ['ended with status %d' % status, self._last_words]))

@@ -14,6 +14,7 @@ from ..errors import MirrorError, NotFound
 from ..worker.protocol import (
     COMMAND_REFRESH,
     COMMAND_STOP,
+    EXIT_FENCED,
     Command,
     Event,
     Heartbeat,
@@ -373,10 +374,12 @@ class Supervisor:
     def _ended(self, worker: _Worker, reason: str) -> None:
         with self._lock:
             asked = worker.life.asked is not None
+            fenced = False
             if worker.process:
+                fenced = worker.process.status == EXIT_FENCED
                 self._leaving.append(worker.process)
             worker.process = None
-            worker.turn(policy.after_end(worker.life, self._clock.monotonic()),
+            worker.turn(policy.after_end(worker.life, self._clock.monotonic(), fenced),
                         self._clock.time())
             if not asked:
                 worker.last_error = reason

@@ -9,13 +9,14 @@ import signal
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Awaitable, Callable, Coroutine, Dict, Optional, Sequence
+from typing import Any, Awaitable, Callable, Coroutine, Dict, NoReturn, Optional, Sequence
 
 from ..cluster.connection import Connection
-from ..errors import MirrorError
-from . import admin_commands, daemonize, memory, options, protocol, tasks
+from ..errors import Fenced, MirrorError
+from . import admin_commands, anew, daemonize, memory, options, protocol, tasks
 from .admin_socket import AdminSocket
 from .pipe import ManagerPipe
+from .stops import ManualStops
 from .worker import Worker
 
 log = logging.getLogger("mirror_mgr.worker")
@@ -60,21 +61,28 @@ def run_managed() -> int:
     def connect() -> Connection:
         return Connection.connect("local", hello.entity, None, conf)
 
-    async def serve() -> None:
+    async def serve() -> bool:
         worker = Worker(_in_thread(connect), hello.entity, pipe.say, hello.options,
                         frozenset(hello.dead))
-        await _until_stopped(worker, pipe.start_reading(worker))
+        return await _until_stopped(worker, pipe.start_reading(worker))
 
-    _run(serve)
-    return 0
+    _end(protocol.EXIT_FENCED if _run(serve) else 0)
 
 
 def run_alone(wanted: options.Options) -> int:
     """Replay every mirrored pool, with the daemon's arguments and no manager."""
+    directory = os.getcwd()
+    stops: Dict[int, ManualStops] = {}
     wanted = daemonize.complete(wanted)
-    daemonize.prepare(wanted)
+    before = anew.handed_on()
+    if before is None:
+        daemonize.prepare(wanted)
+    else:
+        daemonize.resume(wanted)
+        stops = {int(pool): ManualStops.taken_over(state)
+                 for pool, state in before["stops"].items()}
 
-    async def serve() -> None:
+    async def serve() -> bool:
         def connect() -> Connection:
             conf = {"admin_socket": socket.librados_path}
             if wanted.log_file:
@@ -82,18 +90,25 @@ def run_alone(wanted: options.Options) -> int:
             return Connection.connect(
                 "local", wanted.entity, wanted.conf, conf, wanted.ceph_args, wanted.cluster)
 
-        worker = Worker(_in_thread(connect), wanted.entity, lambda message: None, {})
+        worker = Worker(_in_thread(connect), wanted.entity, lambda message: None, {},
+                        stops=stops)
         socket = AdminSocket(
             daemonize.admin_socket(wanted), lambda: admin_commands.commands(worker))
         await socket.open()
+        fenced = False
         try:
-            await _until_stopped(worker, asyncio.Event())
+            fenced = await _until_stopped(worker, asyncio.Event())
         finally:
             socket.close()
-            daemonize.remove_pid_file(wanted)
+            stops.update(worker.stops)
+            if not fenced:
+                daemonize.remove_pid_file(wanted)
+        return fenced
 
-    _run(serve)
-    return 0
+    if _run(serve):
+        logging.shutdown()
+        anew.execute({"stops": {pool: one.handed_on() for pool, one in stops.items()}}, directory)
+    _end(0)
 
 
 def _in_thread(connect: Callable[[], Connection]) -> Callable[[], Awaitable[Connection]]:
@@ -102,7 +117,8 @@ def _in_thread(connect: Callable[[], Connection]) -> Callable[[], Awaitable[Conn
     return connected
 
 
-async def _until_stopped(worker: Worker, ended: asyncio.Event) -> None:
+async def _until_stopped(worker: Worker, ended: asyncio.Event) -> bool:
+    """Run the worker; return whether its client was blocklisted, so that another is to follow."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
@@ -115,8 +131,11 @@ async def _until_stopped(worker: Worker, ended: asyncio.Event) -> None:
     running.cancel()
     stopping.cancel()
     [error] = await asyncio.gather(running, return_exceptions=True)
+    if isinstance(error, Fenced):
+        return not ended.is_set()
     if isinstance(error, Exception):
         log.error("the worker ended", exc_info=error)
+    return False
 
 
 def _end_by_force_after(seconds: float) -> None:
@@ -126,18 +145,21 @@ def _end_by_force_after(seconds: float) -> None:
     timer.start()
 
 
-def _run(serve: Callable[[], Coroutine[Any, Any, None]]) -> None:
+def _run(serve: Callable[[], Coroutine[Any, Any, bool]]) -> bool:
     # Crashes happen in the libraries of Ceph: where Python was then goes to stderr.
     faulthandler.enable()
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     # Connecting to dead sites takes threads, which only wait: none must wait for another.
     loop.set_default_executor(ThreadPoolExecutor(64))
-    loop.run_until_complete(serve())
+    return loop.run_until_complete(serve())
+
+
+def _end(code: int) -> NoReturn:
     logging.shutdown()
     sys.stdout.flush()
     # Threads of a dead site's client may never end.
-    os._exit(0)
+    os._exit(code)
 
 
 if __name__ == "__main__":

@@ -12,10 +12,10 @@ import signal
 import sys
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from typing import Iterator
+from typing import Iterator, NamedTuple, Optional
 
 from ..cluster.connection import configured
-from ..errors import Busy, InvalidArgument, from_errno
+from ..errors import Busy, InvalidArgument, MirrorError, from_errno
 from .options import Options, refuse_leftovers
 
 _PR_SET_PDEATHSIG = 1
@@ -23,6 +23,14 @@ _PR_SET_PDEATHSIG = 1
 _USUAL_SOCKET = "$run_dir/$cluster-$name.$pid.$cctid.asok"
 _USUAL_LOG = "/var/log/ceph/$cluster-$name.log"
 _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+
+class _User(NamedTuple):
+    """`group` is its first one; `name` None for a number that no user has."""
+
+    id: int
+    group: int
+    name: Optional[str]
 
 
 def version() -> str:
@@ -90,7 +98,7 @@ def prepare(wanted: Options) -> None:
     goes into the background.
     """
     group = _group_id(wanted.setgroup) if wanted.setgroup else None
-    user = _user_id(wanted.setuser) if wanted.setuser else None
+    user = _user(wanted.setuser) if wanted.setuser else None
     pid_file = _lock_pid_file(wanted.pid_file) if wanted.pid_file else None
     _set_up_log(wanted)
     if not wanted.foreground:
@@ -98,10 +106,35 @@ def prepare(wanted: Options) -> None:
     if pid_file is not None:
         os.truncate(pid_file, 0)
         os.write(pid_file, b"%d\n" % os.getpid())
+    _become(user, group)
+
+
+def resume(wanted: Options) -> None:
+    """In a process that is all that already, and began anew: log where it did."""
+    try:
+        _set_up_log(wanted)
+    except MirrorError as error:
+        # The user that we became may not open what the one before could.
+        _set_up_log(replace(wanted, log_file=None))
+        logging.getLogger(__name__).warning("%s", error)
+    if not wanted.foreground:
+        os.chdir("/")
+
+
+def _become(user: Optional[_User], group: Optional[int]) -> None:
+    """Keep nothing of root: a user has the groups of its own, the first of them unless another is
+    asked for."""
+    if user is not None:
+        group = user.group if group is None else group
+        if os.geteuid() == 0:
+            if user.name is None:
+                os.setgroups([group])
+            else:
+                os.initgroups(user.name, group)
     if group is not None:
         os.setgid(group)
     if user is not None:
-        os.setuid(user)
+        os.setuid(user.id)
 
 
 def _lock_pid_file(path: str) -> int:
@@ -117,6 +150,8 @@ def _lock_pid_file(path: str) -> int:
             pid = os.read(file, 32).decode(errors="replace").strip()
             raise Busy(f"--pid-file {path}: process {pid} runs with it; "
                        "stop that one first, or name another file") from None
+        # So that the process has it also where it executes itself anew.
+        os.set_inheritable(file, True)
     return file
 
 
@@ -157,11 +192,14 @@ def _set_up_log(wanted: Options) -> None:
     logging.basicConfig(level=logging.INFO, handlers=[handler])
 
 
-def _user_id(name: str) -> int:
+def _user(name: str) -> _User:
     try:
-        return int(name) if name.isdigit() else pwd.getpwnam(name).pw_uid
+        known = pwd.getpwuid(int(name)) if name.isdigit() else pwd.getpwnam(name)
     except KeyError:
-        raise InvalidArgument(f"--setuser: no user {name!r} here") from None
+        if not name.isdigit():
+            raise InvalidArgument(f"--setuser: no user {name!r} here") from None
+        return _User(int(name), os.getgid(), None)
+    return _User(known.pw_uid, known.pw_gid, known.pw_name)
 
 
 def _group_id(name: str) -> int:

@@ -39,6 +39,9 @@ COUNTERS = 100
 TEXT_LENGTH = 64 << 10
 _DIGITS = 20
 
+EXIT_FENCED = 85
+"""The worker ends with this status when its client was blocklisted: all is well with another."""
+
 COMMAND_STOP = 'stop'
 COMMAND_REFRESH = 'refresh'
 

@@ -1,10 +1,10 @@
 """What an administrator has stopped over the admin socket, until it is started there again."""
 
-from typing import Set
+from typing import Any, Dict, Set
 
 
 class ManualStops:
-    """Of one pool; outlives its connections, not the process."""
+    """Of one pool; outlives its connections, not the process, but where that begins anew."""
 
     def __init__(self) -> None:
         self.all = False
@@ -24,3 +24,14 @@ class ManualStops:
             self._exceptions.discard(global_id)
         else:
             self._exceptions.add(global_id)
+
+    def handed_on(self) -> Dict[str, Any]:
+        """All of it as JSON has it, for :meth:`taken_over`."""
+        return {"all": self.all, "exceptions": sorted(self._exceptions)}
+
+    @classmethod
+    def taken_over(cls, state: Dict[str, Any]) -> "ManualStops":
+        stops = cls()
+        stops.all = bool(state["all"])
+        stops._exceptions = set(state["exceptions"])
+        return stops

@@ -37,14 +37,15 @@ Say = Callable[[protocol.Message], None]
 
 
 class Worker:
-    """Replays its share of every mirrored pool until cancelled.
+    """Replays its share of every mirrored pool until cancelled, or this client is blocklisted.
 
-    `connect` makes a new connection to the local cluster; it is called again after this client
-    was blocklisted.  `say` takes messages for the manager.
+    `connect` makes a connection to the local cluster; it is called again where that fails.  `say`
+    takes messages for the manager.  `stops` are, by pool, what an administrator has stopped.
     """
 
     def __init__(self, connect: Callable[[], Awaitable[Connection]], entity: str, say: Say,
-                 options: Mapping[str, Any], dead: FrozenSet[str] = frozenset()) -> None:
+                 options: Mapping[str, Any], dead: FrozenSet[str] = frozenset(),
+                 stops: Optional[Dict[int, ManualStops]] = None) -> None:
         self.budget = Budget(_BYTES_IN_FLIGHT_MIB * _MIB)
         self._gates = Gates(asyncio.Semaphore(_LOOKING), Gate(_CONCURRENT_SYNCS))
         self._delays = Delays()
@@ -57,7 +58,7 @@ class Worker:
         self._news = asyncio.Event()
         self._told: Dict[str, Tuple[Any, ...]] = {}
         self._fenced = False
-        self._stops: Dict[int, ManualStops] = {}
+        self.stops: Dict[int, ManualStops] = stops or {}
         self._syncs_by_conf: Optional[int] = None
         self._local: Optional[Connection] = None
         self.set_options(options)
@@ -84,6 +85,10 @@ class Worker:
             pool.refresh()
 
     async def run(self) -> None:
+        """Raise Fenced once this client was blocklisted: then the process has to end.
+
+        What such a client has in flight could land when its entry has expired.
+        """
         telling = asyncio.ensure_future(self._heartbeats())
         tidying = asyncio.ensure_future(
             memory.keep_small(self.budget, memory.rss_bytes, memory.trim))
@@ -110,16 +115,18 @@ class Worker:
         try:
             await self._replay(local, ServiceEntry(local, self._entity))
         except Fenced:
-            log.warning("this client was blocklisted; connecting again as a new one")
+            self._fenced = True
+            log.warning("this client was blocklisted; beginning anew as another")
+            raise
         finally:
             self._local = None
             for asked in self._asked.values():
                 asked.cancel()
             self._asked.clear()
             await self._end_pools()
-            # What a blocklisted client has in flight may never end: nobody waits for that long.
-            closing = asyncio.get_running_loop().run_in_executor(None, local.close)
-            await asyncio.wait({closing}, timeout=_CLOSE_SECONDS)
+            if not self._fenced:
+                closing = asyncio.get_running_loop().run_in_executor(None, local.close)
+                await asyncio.wait({closing}, timeout=_CLOSE_SECONDS)
 
     async def _replay(self, local: Connection, entry: ServiceEntry) -> None:
         looked = float("-inf")
@@ -156,7 +163,7 @@ class Worker:
             if pool_id not in self._pools:
                 replayer = PoolReplayer(
                     local, pool_id, name, self.budget, self._gates, self._dead,
-                    self._stops.setdefault(pool_id, ManualStops()), self._delays)
+                    self.stops.setdefault(pool_id, ManualStops()), self._delays)
                 task = asyncio.ensure_future(replayer.run())
                 task.add_done_callback(self._pool_ended)
                 self._pools[pool_id] = (replayer, task)

@@ -5,6 +5,7 @@ import sys
 import threading
 
 from mirror_mgr.worker.protocol import (
+    EXIT_FENCED,
     Command,
     Heartbeat,
     ImageReport,
@@ -78,6 +79,15 @@ def some_garbage():
 def crash():
     sys.stderr.write('Traceback\nModuleNotFoundError: No module named rados\n')
     sys.exit(3)
+
+
+def fenced():
+    """Is blocklisted as soon as it is told anything more."""
+    lines = iter(sys.stdin.buffer)
+    next(lines)
+    say(WorkerHello(os.getpid(), '127.0.0.1:0/%d' % os.getpid(), '4711'))
+    next(lines)
+    os._exit(EXIT_FENCED)
 
 
 def closed_stdout():

@@ -44,6 +44,21 @@ def test_a_minute_without_a_connection_is_no_health():
     assert policy.after_end(life, 300.0).streak == 2
 
 
+def test_a_fence_is_no_failure():
+    life = policy.after_start(failed([10.0] * 5), 100.0)
+    life = policy.after_word(life, 101.0, connected=True)
+    fenced = policy.after_end(life, 111.0, fenced=True)
+    assert next_action(fenced, True, 111.0, 0.0) is Action.START
+    assert fenced.failures == life.failures
+
+
+def test_one_that_is_fenced_again_and_again_fails():
+    life = policy.after_word(policy.after_start(Life(), 100.0), 101.0, connected=True)
+    assert policy.after_end(life, 110.9, fenced=True).streak == 1
+    early = policy.after_start(Life(), 100.0)
+    assert policy.after_end(early, 150.0, fenced=True).streak == 1
+
+
 def test_three_failures_in_five_minutes():
     assert not policy.keeps_failing(failed([0.0, 300.0]), 300.0)
     assert policy.keeps_failing(failed([0.0, 100.0, 300.0]), 300.0)

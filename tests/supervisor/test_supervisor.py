@@ -156,6 +156,23 @@ def test_a_killed_worker_is_restarted_and_its_successor_told_of_it(bench):
     assert after.last_error == 'ended by signal 9'
 
 
+def test_a_fenced_worker_is_started_again_at_once(bench):
+    bench.how = 'fenced'
+    bench.tick()
+    until(lambda: bench.view().address, 'its connection')
+    before = bench.view()
+    bench.tick(11.0)
+    bench.how = 'good'
+    bench.supervisor.refresh()
+    bench.tick(0.1)
+    bench.end_of(before.pid)
+    assert bench.view().last_error == 'its client was blocklisted'
+    assert bench.tick(0.1) == 'started worker ' + ZERO
+    bench.run()
+    assert bench.heard()[1] == (before.address,)
+    assert not bench.view().failing
+
+
 def test_what_was_reported_last_stays_until_the_next_report(bench):
     pid = bench.run().pid
     os.kill(pid, signal.SIGKILL)

@@ -98,6 +98,10 @@ def test_the_log_goes_to_stderr_where_that_is_asked_for(tmp_path, capfd):
 def becomes(monkeypatch):
     """Whom the process becomes, in order."""
     found = []
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(os, "setgroups", lambda numbers: found.append(("groups", numbers)))
+    monkeypatch.setattr(os, "initgroups",
+                        lambda name, number: found.append(("groups of", name, number)))
     monkeypatch.setattr(os, "setgid", lambda number: found.append(("group", number)))
     monkeypatch.setattr(os, "setuid", lambda number: found.append(("user", number)))
     return found
@@ -105,15 +109,31 @@ def becomes(monkeypatch):
 
 def test_another_user_by_number(becomes):
     """The group goes first: a user that is not root may change neither."""
-    with prepared(setuser="64045", setgroup="64046"):
+    with prepared(setuser="640450", setgroup="64046"):
         pass
-    assert becomes == [("group", 64046), ("user", 64045)]
+    assert becomes == [("groups", [64046]), ("group", 64046), ("user", 640450)]
 
 
 def test_another_user_by_name(becomes):
-    with prepared(setuser=pwd.getpwuid(0).pw_name, setgroup=grp.getgrgid(0).gr_name):
+    with prepared(setuser="nobody", setgroup=grp.getgrgid(0).gr_name):
         pass
-    assert becomes == [("group", 0), ("user", 0)]
+    assert becomes == [("groups of", "nobody", 0), ("group", 0),
+                       ("user", pwd.getpwnam("nobody").pw_uid)]
+
+
+@pytest.mark.parametrize("name", ["nobody", str(pwd.getpwnam("nobody").pw_uid)])
+def test_another_user_with_the_groups_of_its_own(becomes, name):
+    user = pwd.getpwnam("nobody")
+    with prepared(setuser=name):
+        pass
+    assert becomes == [("groups of", "nobody", user.pw_gid), ("group", user.pw_gid),
+                       ("user", user.pw_uid)]
+
+
+def test_another_group_alone(becomes):
+    with prepared(setgroup="64046"):
+        pass
+    assert becomes == [("group", 64046)]
 
 
 @pytest.mark.parametrize("option", ["setuser", "setgroup"])
@@ -126,3 +146,27 @@ def test_users_that_are_not_there(option, becomes):
 def test_the_version_is_the_package_s():
     from mirror_mgr import __version__
     assert daemonize.version() == __version__
+
+
+def test_the_pid_file_stays_locked_by_what_the_process_executes(tmp_path):
+    path = str(tmp_path / "pid")
+    file = daemonize._lock_pid_file(path)
+    try:
+        assert os.get_inheritable(file)
+        with pytest.raises(Busy):
+            daemonize._lock_pid_file(path)
+    finally:
+        os.close(file)
+
+
+def test_resumed_it_logs_where_it_may(tmp_path, capfd):
+    for log_file, shown in ((tmp_path / "log", False), (tmp_path / "nowhere" / "log", True)):
+        root = logging.getLogger()
+        before, root.handlers[:] = root.handlers[:], []
+        try:
+            daemonize.resume(Options(foreground=True, log_file=str(log_file)))
+            logging.getLogger("x").error("hello")
+        finally:
+            root.handlers[:] = before
+        assert ("hello" in capfd.readouterr().err) == shown
+    assert "hello" in (tmp_path / "log").read_text()

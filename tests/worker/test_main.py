@@ -2,13 +2,16 @@
 
 import asyncio
 import os
+import sys
 
 import pytest
 
-from mirror_mgr.errors import InvalidArgument
+from mirror_mgr.errors import Fenced, InvalidArgument
 from mirror_mgr.worker import __main__ as main_module
 from mirror_mgr.worker import daemonize
 from mirror_mgr.worker.options import Options
+from mirror_mgr.worker.protocol import EXIT_FENCED, ManagerHello
+from mirror_mgr.worker.stops import ManualStops
 
 
 class Ended(BaseException):
@@ -21,7 +24,9 @@ class FakeWorker:
     error = None
     refresh = None
 
-    def __init__(self, connect, entity, say, options, dead=frozenset()):
+    stops = {}
+
+    def __init__(self, connect, entity, say, options, dead=frozenset(), stops=None):
         pass
 
     async def run(self):
@@ -64,7 +69,7 @@ def seeing(pid_file, seen):
 
     async def until_stopped(worker, ended):
         seen.append(pid_file.read_text())
-        await original(worker, ended)
+        return await original(worker, ended)
 
     return until_stopped
 
@@ -81,3 +86,62 @@ def test_a_mistake_is_told_in_one_line(capsys):
     output = capsys.readouterr()
     assert output.out == "" and output.err.count("\n") == 1
     assert output.err.startswith("mirror-mgr-worker: ")
+
+
+def test_fenced_it_executes_itself_anew_and_hands_on_what_was_stopped(
+        process, tmp_path, monkeypatch):
+    monkeypatch.setattr(FakeWorker, "error", Fenced("blocklisted"))
+    executed = []
+
+    def execute(path, words, environment):
+        executed.append((path, words, environment))
+        raise Ended(0)
+
+    monkeypatch.setattr(main_module.anew.os, "execve", execute)
+    monkeypatch.setattr(sys, "argv", ["mirror-mgr-worker", "-f", "-c", "conf"])
+    stops = ManualStops()
+    stops.set("g", True)
+    monkeypatch.setattr(FakeWorker, "stops", {3: stops})
+    pid_file = tmp_path / "pid"
+    with pytest.raises(Ended):
+        main_module.run_alone(Options(foreground=True, conf="c", pid_file=str(pid_file),
+                                       admin_socket=str(tmp_path / "asok")))
+    [(path, words, environment)] = executed
+    assert path == words[0] == sys.executable and words[-4:] == [
+        "mirror_mgr.worker", "-f", "-c", "conf"]
+    assert pid_file.exists() and not (tmp_path / "asok").exists()
+
+    for name in ("MIRROR_MGR_ANEW", "PYTHONPATH"):
+        monkeypatch.setenv(name, environment[name])
+    monkeypatch.setattr(FakeWorker, "error", None)
+    seen = []
+    original = FakeWorker.__init__
+    monkeypatch.setattr(FakeWorker, "__init__", lambda self, *args, **more: (
+        seen.append(more["stops"]), original(self, *args, **more))[0])
+    with pytest.raises(Ended):
+        main_module.run_alone(Options(foreground=True, conf="c", pid_file=str(pid_file),
+                                       admin_socket=str(tmp_path / "asok")))
+    assert seen[0][3].is_stopped("g") and not pid_file.exists()
+    assert "MIRROR_MGR_ANEW" not in os.environ
+
+
+def test_fenced_under_a_manager_it_says_so_with_its_status(process, monkeypatch):
+    class Pipe:
+        def __init__(self, source, target):
+            pass
+
+        install_log_handler = say = lambda self, *message: None
+
+        def read_hello(self):
+            return ManagerHello("w", "client.w", "key", "m", "f")
+
+        def start_reading(self, worker):
+            return asyncio.Event()
+
+    monkeypatch.setattr(main_module, "ManagerPipe", Pipe)
+    monkeypatch.setattr(daemonize, "die_with_parent", lambda: None)
+    for error, code in ((Fenced("x"), EXIT_FENCED), (None, 0)):
+        monkeypatch.setattr(FakeWorker, "error", error)
+        with pytest.raises(Ended) as ended:
+            main_module.run_managed()
+        assert ended.value.args == (code,)

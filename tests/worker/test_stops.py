@@ -1,3 +1,5 @@
+import json
+
 from mirror_mgr.worker.stops import ManualStops
 
 
@@ -19,3 +21,11 @@ def test_all_and_what_is_started_after_that():
     assert not stops.is_stopped("a") and stops.is_stopped("b")
     stops.set_all(False)
     assert not stops.is_stopped("b")
+
+
+def test_they_are_handed_on():
+    stops = ManualStops()
+    stops.set_all(True)
+    stops.set("a", False)
+    taken = ManualStops.taken_over(json.loads(json.dumps(stops.handed_on())))
+    assert taken.is_stopped("b") and not taken.is_stopped("a")

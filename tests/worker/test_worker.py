@@ -1,11 +1,11 @@
-"""The process as a whole: what it tells, what it looks after, how it lives on blocklisted."""
+"""The process as a whole: what it tells, what it looks after, how it ends blocklisted."""
 
 import asyncio
 
 import pytest
 
 from mirror_mgr import states
-from mirror_mgr.errors import DeadlineExceeded, Fenced
+from mirror_mgr.errors import DeadlineExceeded, Fenced, InvalidArgument
 from mirror_mgr.wire.constants import MirrorMode
 from mirror_mgr.wire.header import MIRRORING
 from mirror_mgr.worker import protocol, status
@@ -250,7 +250,7 @@ class FakeEntry:
 
 
 class TestConnections:
-    """Of each connection the pool replayers live until this client is blocklisted."""
+    """The pool replayers live until this client is blocklisted."""
 
     @pytest.fixture
     def replayers(self, monkeypatch):
@@ -295,18 +295,43 @@ class TestConnections:
             assert all(site.closed for site in sites)
         asyncio.run(main())
 
-    def test_blocklisted_it_comes_back_as_another(self, replayers):
-        async def body(worker, sites, said):
+    def test_blocklisted_it_ends_and_leaves_its_client_as_it_is(self, replayers):
+        """A client is shut down with its process: until then what it queued could land."""
+        site, said = FakeSite(1), []
+
+        async def connect():
+            return site
+
+        async def main():
+            worker = Worker(connect, "client.rbd-mirror.a", said.append, {})
+            running = asyncio.ensure_future(worker.run())
             await until(lambda: len(replayers) == 2)
             replayers[0].fail(Fenced("x"))
-            await until(lambda: len(replayers) == 4)
-            assert sites[0].closed and not sites[1].closed
-            assert {r.local for r in replayers[2:]} == {sites[1]}
-            hellos = [m for m in said if isinstance(m, WorkerHello)]
-            assert [(h.address, h.instance_id) for h in hellos] == [
-                ("10.0.0.1:0/1", "1"), ("10.0.0.1:0/2", "2")]
-            assert any(isinstance(m, Heartbeat) for m in said)
-        self.live(body)
+            with pytest.raises(Fenced):
+                await asyncio.wait_for(running, 10)
+            assert not worker.pools and not site.closed
+        asyncio.run(main())
+        [hello] = [m for m in said if isinstance(m, WorkerHello)]
+        assert (hello.address, hello.instance_id) == ("10.0.0.1:0/1", "1")
+        assert any(isinstance(m, Heartbeat) for m in said)
+
+    def test_a_site_that_can_not_be_reached_is_tried_again(self, replayers):
+        sites = []
+
+        async def connect():
+            sites.append(FakeSite(len(sites) + 1))
+            if len(sites) < 3:
+                raise DeadlineExceeded("no monitor answers")
+            return sites[-1]
+
+        async def main():
+            worker = Worker(connect, "client.rbd-mirror.a", lambda message: None, {})
+            running = asyncio.ensure_future(worker.run())
+            await until(lambda: len(replayers) == 2)
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+            assert sites[2].closed
+        asyncio.run(main())
 
     def test_a_pool_that_fails_starts_again_alone(self, replayers):
         async def body(worker, sites, said):
@@ -337,3 +362,24 @@ class TestConnections:
 async def until(condition):
     while not condition():
         await asyncio.sleep(0)
+
+
+def test_a_heartbeat_that_can_t_be_sent_does_not_end_the_telling(monkeypatch):
+    said = []
+
+    def say(message):
+        if message.images:
+            raise InvalidArgument("heartbeat message of 5000000 bytes")
+        said.append(message)
+
+    async def main():
+        worker = Worker(None, "client.rbd-mirror.a", say, {})
+        report = image_report(FakePool(), "", FakeReplayer(idle()))
+        monkeypatch.setattr(worker_module, "image_reports", lambda pool: [report])
+        worker._pools[2] = (FakePool(), None)
+        telling = asyncio.ensure_future(worker._heartbeats())
+        await asyncio.sleep(0)
+        assert not telling.done()
+        telling.cancel()
+    asyncio.run(main())
+    assert [list(beat.counters) for beat in said] and "rss_bytes" in said[0].counters
