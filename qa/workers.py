@@ -35,6 +35,11 @@ class Worker:
     def alive(self) -> bool:
         return self._process.poll() is None
 
+    @property
+    def status(self) -> Optional[int]:
+        """What it ended with; None while it runs."""
+        return self._process.poll()
+
     def say(self, message: protocol.Message) -> None:
         assert self._process.stdin is not None
         self._process.stdin.write(protocol.encode(message))

@@ -1,6 +1,7 @@
 """A worker that is started as a script starts the rbd-mirror daemon, and asked as it is asked."""
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any, Callable, Iterator, Set
@@ -113,3 +114,36 @@ def stop_start_and_flush(site_a: Site, site_b: Site, pool: str, image: str, ask:
     ask("rbd", "mirror", "restart")
     ask("rbd", "mirror", "flush", pool, "site-a")
     assert ask("rbd", "mirror", "status", image)["state"] == "Replaying"
+
+
+def address_in(site: Site, pool: str) -> str:
+    """Of the worker's client, as it is on the pool's roster."""
+    [member] = json.loads(site.run("rados", "-p", pool, "get", "rbd_mirror_mgr", "-").stdout)[
+        "members"]
+    return str(member[2])
+
+
+def test_fenced_it_begins_anew_and_stays_the_process_it_was(
+        site_a: Site, site_b: Site, pool: str, image: str, ask: Ask) -> None:
+    pid = site_b.pid(NAME)
+    files = len(os.listdir(f"/proc/{pid}/fd"))
+    ask("rbd", "mirror", "stop", image)
+    before = status_of(pool, ask)["instance_id"]
+    site_b.ceph("osd", "blocklist", "add", address_in(site_b, pool))
+
+    def is_back() -> bool:
+        try:
+            found = status_of(pool, ask)
+        except Exception:
+            return False
+        return bool(found["instance_id"] != before and found["image_replayers"])
+
+    wait_for(is_back, lambda: (site_b.directory / "log" / f"{NAME}.log").read_text()[-3000:])
+    assert site_b.pid(NAME) == pid
+    wait_for(lambda: len(os.listdir(f"/proc/{pid}/fd")) < files + 10)
+    assert ask("rbd", "mirror", "status", image)["state"] == "Stopped"
+    known = copied(site_b, image)
+    site_a.ceph("rbd-mirror", "image", "snapshot", image)
+    ask("rbd", "mirror", "start", image)
+    ask("rbd", "mirror", "flush", image)
+    assert copied(site_b, image) - known

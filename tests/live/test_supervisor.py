@@ -103,6 +103,14 @@ def test_a_killed_worker_is_started_again(site: Site) -> None:
     assert after["address"] != before["address"]
 
 
+def test_a_fenced_worker_comes_back_at_once(site: Site) -> None:
+    before = running(site)
+    site.ceph("osd", "blocklist", "add", before["address"])
+    after = running(site, other_than=before["pid"])
+    assert after["address"] != before["address"]
+    assert "blocklisted" in after["last_error"]
+
+
 def test_restart(site: Site) -> None:
     before = running(site)
     assert ZERO in site.ceph("rbd-mirror", "worker", "restart", ZERO)
