@@ -61,7 +61,7 @@ def _read_pool(cluster: Any, pool_id: int, name: str, known: Set[ImageKey]) -> P
             there.update(image.key for image in images)
             unsure = {key for key in known - there if key.namespace == namespace}
             if unsure:
-                there |= _ids(ioctx, pool_id, namespace)
+                there |= _existing(ioctx, unsure)
         return PoolView(name, has_peer, tuple(found), frozenset(known - there))
     finally:
         ioctx.close()
@@ -87,8 +87,11 @@ def _is_primary(header: Dict[str, bytes]) -> bool:
     return not Decoder(header["features"]).u64() & Feature.NON_PRIMARY
 
 
-def _ids(ioctx: Any, pool_id: int, namespace: str) -> Set[ImageKey]:
-    """All images, also those in the trash, from where they may come back."""
-    ids = [entry["id"] for entry in rbd.RBD().list2(ioctx)]
-    ids += [entry["id"] for entry in rbd.RBD().trash_list(ioctx)]
-    return {ImageKey(pool_id, namespace, image_id) for image_id in ids}
+def _existing(ioctx: Any, images: Set[ImageKey]) -> Set[ImageKey]:
+    """Which of these are there, also in the trash, from where they may come back.
+
+    By their headers: an image on its way into the trash or out of it may be in no list.
+    """
+    keys = sorted(images)
+    headers = read_omaps(ioctx, [header_oid(key.image_id) for key in keys], "features")
+    return {key for key, header in zip(keys, headers) if header is not None}
