@@ -8,15 +8,19 @@ of ours is handed on to it, and what both know is answered as one.
 """
 
 import asyncio
+import errno
 import json
 import logging
 import os
+import socket
+import stat
 import struct
 from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Set
 
 from ..errors import InvalidArgument, MirrorError, NotReady
 
 log = logging.getLogger(__name__)
+
 
 class Command(NamedTuple):
     """What is answered to one prefix: a value to be shown as JSON, or None for nothing.
@@ -54,10 +58,7 @@ class AdminSocket:
         A path where nothing can be made costs the socket, not the replay, as with the daemon.
         """
         try:
-            if os.path.exists(self._path):
-                os.unlink(self._path)
-            self._server = await asyncio.start_unix_server(self._serve, self._path)
-            os.chmod(self._path, 0o700)
+            self._server = await asyncio.start_unix_server(self._serve, sock=_bound(self._path))
         except OSError as error:
             log.error("admin socket %s: %s", self._path, error)
 
@@ -87,7 +88,7 @@ class AdminSocket:
             return await self._answer_to(request)
         except MirrorError as error:
             text = os.strerror(error.errno)
-            return f"ERROR: ({error.errno}) {text}\n{error}\n".encode()
+            return _encoded(f"ERROR: ({error.errno}) {text}\n{error}\n")
 
     async def _answer_to(self, request: bytes) -> bytes:
         asked = _decode(request)
@@ -132,6 +133,44 @@ class AdminSocket:
             writer.close()
 
 
+def _bound(path: str) -> socket.socket:
+    """A socket at this path that is its owner's alone from its first moment.
+
+    Raise OSError where something else stands there, or another process listens.
+    """
+    _clear(path)
+    bound = socket.socket(socket.AF_UNIX)
+    before = os.umask(0o077)
+    try:
+        bound.bind(path)
+    except OSError:
+        bound.close()
+        raise
+    finally:
+        os.umask(before)
+    return bound
+
+
+def _clear(path: str) -> None:
+    """Remove the socket that a process has left which is gone."""
+    try:
+        kind = os.lstat(path).st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(kind):
+        raise FileExistsError(errno.EEXIST, "what is there is no socket; name another file")
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            os.unlink(path)
+            return
+        except BlockingIOError:
+            pass  # it listens, and has many waiting
+    raise FileExistsError(errno.EADDRINUSE, "another process listens there; name another file")
+
+
 def descriptions(theirs: Mapping[str, Any], ours: Mapping[str, Command]) -> Dict[str, Any]:
     """Given what librados describes and our commands, return the table that `ceph` asks for."""
     found = list(theirs.values())
@@ -144,7 +183,7 @@ def descriptions(theirs: Mapping[str, Any], ours: Mapping[str, Command]) -> Dict
 def _decode(request: bytes) -> Dict[str, Any]:
     try:
         asked = json.loads(request[:-1])
-    except ValueError:
+    except (ValueError, RecursionError):
         raise InvalidArgument("invalid json") from None
     if not isinstance(asked, dict) or not isinstance(asked.get("prefix"), str):
         raise InvalidArgument("invalid command json")
@@ -162,4 +201,9 @@ def _selected(counters: Mapping[str, Any], asked: Mapping[str, Any]) -> Dict[str
 
 
 def _shown(answer: Any) -> bytes:
-    return (json.dumps(answer, indent=4, ensure_ascii=False) + "\n").encode()
+    return _encoded(json.dumps(answer, indent=4, ensure_ascii=False) + "\n")
+
+
+def _encoded(text: str) -> bytes:
+    """Bytes of a name that are no UTF-8 are escaped, as JSON has them."""
+    return text.encode("utf-8", "backslashreplace")

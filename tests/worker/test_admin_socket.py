@@ -2,6 +2,9 @@
 
 import asyncio
 import json
+import os
+import socket
+import stat
 import struct
 
 import pytest
@@ -56,15 +59,15 @@ COMMANDS = {
 def answer_to(path, request: bytes, connected=True):
     """The text that is answered; None where nothing is."""
     async def talk():
-        socket = AdminSocket(str(path), lambda: COMMANDS)
-        await socket.open()
+        ours = AdminSocket(str(path), lambda: COMMANDS)
+        await ours.open()
         try:
             if not connected:
                 return await exchange()
-            async with Librados(socket.librados_path):
+            async with Librados(ours.librados_path):
                 return await exchange()
         finally:
-            socket.close()
+            ours.close()
 
     async def exchange():
         reader, writer = await asyncio.open_unix_connection(str(path))
@@ -130,6 +133,7 @@ def test_help_names_every_command(tmp_path):
     (b'{"prefix": "fail"}\0',
      "ERROR: (2) No such file or directory\npool 'x' is not replayed here\n"),
     (b"nonsense\0", "ERROR: (22) Invalid argument\ninvalid json\n"),
+    (b"[" * 20000 + b"\0", "ERROR: (22) Invalid argument\ninvalid json\n"),
     (b"[1]\0", "ERROR: (22) Invalid argument\ninvalid command json\n"),
 ])
 def test_a_mistake_is_answered(tmp_path, request_, error):
@@ -141,13 +145,63 @@ def test_a_request_with_no_end_is_not_answered(tmp_path):
 
 
 def test_a_socket_of_a_process_that_is_gone_is_taken_over(tmp_path):
-    (tmp_path / "asok").write_text("")
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(tmp_path / "asok"))
     assert "fail" in ask(tmp_path, "help")
+
+
+def open_at(path):
+    """What becomes of the path when a worker opens and closes its socket there."""
+    async def main():
+        one = AdminSocket(str(path), lambda: COMMANDS)
+        await one.open()
+        mode = path.lstat().st_mode
+        one.close()
+        return mode
+    return asyncio.run(main())
+
+
+def test_what_is_no_socket_stays(tmp_path, caplog):
+    (tmp_path / "asok").write_text("precious")
+    open_at(tmp_path / "asok")
+    assert (tmp_path / "asok").read_text() == "precious"
+    assert "no socket; name another file" in caplog.text
+    (tmp_path / "link").symlink_to(tmp_path / "asok")
+    open_at(tmp_path / "link")
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "asok").exists()
+
+
+def test_a_socket_that_another_process_listens_at_stays(tmp_path, caplog):
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(tmp_path / "asok"))
+        other.listen()
+        open_at(tmp_path / "asok")
+        assert "another process listens there" in caplog.text
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(tmp_path / "asok"))
+
+
+def test_it_is_the_owner_s_from_its_first_moment(tmp_path, monkeypatch):
+    def refuse(*args):
+        raise AssertionError("too late")
+
+    monkeypatch.setattr(os, "chmod", refuse)
+    before = os.umask(0)
+    try:
+        assert stat.S_IMODE(open_at(tmp_path / "asok")) == 0o700
+        assert os.umask(0) == 0
+    finally:
+        os.umask(before)
+
+
+def test_a_name_that_is_not_utf_8_is_escaped_as_json_has_it(tmp_path, monkeypatch):
+    monkeypatch.setitem(COMMANDS, "name", Command("it", lambda: {"name": "a\udcff"}))
+    assert ask(tmp_path, "name") == {"name": "a\udcff"}
 
 
 def test_a_socket_that_can_t_be_made_costs_nothing_else(tmp_path):
     async def main():
-        socket = AdminSocket(str(tmp_path / "none" / "asok"), lambda: COMMANDS)
-        await socket.open()
-        socket.close()
+        ours = AdminSocket(str(tmp_path / "none" / "asok"), lambda: COMMANDS)
+        await ours.open()
+        ours.close()
     asyncio.run(main())
