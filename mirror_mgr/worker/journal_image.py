@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from typing import Any, Callable, List, Optional
+from typing import Any, Callable, List, Optional, Tuple
 
 from ..cluster.crc32c import Crc32c
 from ..cluster.pool import Watch
@@ -11,7 +11,7 @@ from ..errors import MalformedData, MirrorError, NotFound, NotReady
 from ..replay import parent, scan, trash
 from ..replay.hold import Hold
 from ..replay.journal.bootstrap import FirstSync, create_copy, discard
-from ..replay.journal.replay import History, JournalReplay
+from ..replay.journal.replay import History, JournalReplay, Report
 from ..replay.journal.store import ImageJournal
 from ..replay.journal.tags import is_linked, is_mirrored, is_primary, was_promoted_since
 from ..waiting import heard
@@ -40,6 +40,8 @@ _LOOK_SECONDS = 30.0
 _FRESH_NS = 5 * 10**9
 # How often it is told that nothing has come.
 _CURRENT_NS = 10 * 10**9
+# A reader that rests looks that often at the least, where the primary answers.
+_SILENT_NS = 30 * 10**9
 
 
 class _Damaged(MalformedData):
@@ -410,15 +412,7 @@ class JournalImageReplayer(ImageReplayer):
 
     def _tell_replay(self, replay: JournalReplay) -> None:
         report = replay.report
-        now = time.time_ns()
-        if report.current:
-            # Each status that differs from the last is written at both sites.
-            if self.copied_ns is None or now - self.copied_ns > _CURRENT_NS:
-                self.copied_ns = now
-        elif report.time_ns:
-            self.copied_ns = report.time_ns
-        fresh = report.current or (
-            self.copied_ns is not None and now - self.copied_ns < _FRESH_NS)
+        self.copied_ns, fresh = copied_time(report, self.copied_ns, time.time_ns())
         self._tell(status.replaying_journal(
             replay.reader.header, report, replay.rate.a_second(time.monotonic()),
             self.copied_ns, fresh))
@@ -429,3 +423,19 @@ class JournalImageReplayer(ImageReplayer):
         if replay is not None:
             await replay.caught_up()
 
+
+
+def copied_time(report: Report, known: Optional[int], now: int) -> Tuple[Optional[int], bool]:
+    """When the primary was as the copy is, and whether that is as good as now.
+
+    `known` is what was told before.  A primary that does not answer may have gone on: then the time
+    stands still.
+    """
+    if report.current:
+        # Each status that differs from the last is written at both sites.
+        if known is None or report.looked_ns - known > _CURRENT_NS:
+            known = report.looked_ns
+        return known, now - report.looked_ns < _SILENT_NS
+    # By the primary's clock, which may be ahead.
+    known = min(max(report.time_ns, known or 0), now) or None
+    return known, known is not None and now - known < _FRESH_NS

@@ -67,12 +67,13 @@ class Report:
     """How a replay does; read by the status.
 
     `time_ns` is when, by the primary's clock, the last entry was written that the copy has;
-    `current`: there was none after it.
+    `current`: there was none after it, at `looked_ns` by our clock.
     """
 
     position: Optional[ObjectPosition] = None
     time_ns: int = 0
     current: bool = False
+    looked_ns: int = 0
 
 
 @dataclass
@@ -395,6 +396,7 @@ class JournalReplay:
         await self._commit_if_due()
         # Read before the entries are.
         committed = self.reader.header.front(IMAGE_CLIENT)
+        looked_ns = time.time_ns()
         if await self.reader.more():
             return
         if committed is not None:
@@ -407,7 +409,7 @@ class JournalReplay:
         idle = time.monotonic() - self._came_at
         if idle > _IDLE_SECONDS:
             await self._commit()
-            self.report.current = True
+            self.report.current, self.report.looked_ns = True, looked_ns
         await self.reader.rest(idle)
 
     # --- writing --------------------------------------------------------------------------------
