@@ -26,6 +26,7 @@ from .model import (
     SyncProgress,
     WayOut,
 )
+from .oneline import one_line
 from .supervisor.model import WorkerView
 from .worker.protocol import PoolReport
 
@@ -466,6 +467,7 @@ def size(count: int) -> str:
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return columns aligned to the left, two spaces between them."""
+    rows = [[one_line(cell) for cell in row] for row in rows]
     widths = [max(len(cell) for cell in column) for column in zip(header, *rows)]
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip()
                      for row in (header, *rows))

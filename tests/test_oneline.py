@@ -1,6 +1,8 @@
+import logging
+
 import pytest
 
-from mirror_mgr.oneline import lines, one_line
+from mirror_mgr.oneline import Formatter, lines, one_line
 
 
 @pytest.mark.parametrize("name", ["disk", "an image", "диск", "über/人"])
@@ -25,3 +27,14 @@ def test_long_ones_are_cut() -> None:
 
 def test_lines_stay_lines() -> None:
     assert lines("Traceback:\n  a\tb\n") == "Traceback:\n  a\\tb\n"
+
+
+def test_messages_of_a_log() -> None:
+    try:
+        raise ValueError("x")
+    except ValueError as error:
+        record = logging.LogRecord("n", logging.INFO, "p", 1, "image %s", ("a\n2026 ERROR",),
+                                   (ValueError, error, error.__traceback__))
+    first, *trace = Formatter("%(levelname)s %(message)s").format(record).split("\n")
+    assert first == "INFO image a\\n2026 ERROR"
+    assert trace[0].startswith("Traceback")

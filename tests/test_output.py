@@ -304,6 +304,10 @@ def test_workers() -> None:
         "ID  PID  STATE  SINCE  RESTARTS  POOLS  IMAGES  RSS  IN FLIGHT")
 
 
+def test_a_name_adds_no_line_to_a_table() -> None:
+    assert output.table(["NAME"], [["a\nb"]]) == "NAME\na\\nb"
+
+
 def test_worker_status() -> None:
     text = output.worker_status_plain([WORKER])
     assert "  last error:" not in text

@@ -33,6 +33,7 @@ from ..admin.status import Witnesses
 from ..admin.token import Token
 from ..errors import Fenced, InvalidArgument, MirrorError
 from ..model import Outcome
+from ..oneline import lines
 from ..schedule.scheduler import Scheduler
 from ..supervisor.supervisor import Supervisor
 from .deadline import Deadlines
@@ -143,7 +144,16 @@ def _argument(parameter: inspect.Parameter) -> Argument:
 
 def run(command: Command, host: Host, given: Mapping[str, Any],
         inbuf: Optional[str]) -> Tuple[int, str, str]:
-    """Carry a command out; return 0 or a negative errno, stdout and stderr.  Raise nothing."""
+    """Carry a command out; return 0 or a negative errno, stdout and stderr.  Raise nothing.
+
+    What a name may hold that is not printable is escaped: it could not even be handed over.
+    """
+    code, out, err = _run(command, host, given, inbuf)
+    return code, lines(out), lines(err)
+
+
+def _run(command: Command, host: Host, given: Mapping[str, Any],
+         inbuf: Optional[str]) -> Tuple[int, str, str]:
     try:
         try:
             outcome = _within_deadline(command, host, given, inbuf)

@@ -24,6 +24,7 @@ from ..clock import Clock
 from ..cluster.connection import Connection
 from ..errors import DeadlineExceeded, Fenced, InvalidArgument, MirrorError, NotFound, NotReady
 from ..model import HealthItem
+from ..oneline import one_line
 from ..output import utc_time
 from ..waiting import heard
 from . import rbd_support
@@ -315,7 +316,7 @@ class Session:
                 self._is_fenced(error)
                 return
             except MirrorError as error:
-                self._host.log.warning("snapshot schedules: %s", error)
+                self._host.log.warning("snapshot schedules: %s", one_line(str(error)))
 
     async def _read_all(self) -> None:
         """Read every pool at once; one that does not answer keeps what was known of it."""
@@ -371,7 +372,8 @@ class Session:
         except NotFound:
             pass  # it was removed meanwhile
         except MirrorError as error:
-            self._host.log.warning("snapshot schedules: %s: %s", self._state.place(pool), error)
+            self._host.log.warning("snapshot schedules: %s: %s", self._state.place(pool),
+                                   one_line(str(error)))
             return False
         except Exception:
             self._host.log.exception("snapshot schedules: %s can't be read; please report this",
@@ -431,7 +433,7 @@ class Session:
                 self._is_fenced(error)
                 return
             except MirrorError as error:
-                self._host.log.warning("snapshot schedules: %s", error)
+                self._host.log.warning("snapshot schedules: %s", one_line(str(error)))
                 await asyncio.sleep(REFRESH_SECONDS)
 
     async def _save(self) -> None:

@@ -21,7 +21,7 @@ from typing import (
     Union,
 )
 
-from ..errors import MalformedData
+from ..errors import InvalidArgument, MalformedData
 
 T = TypeVar("T")
 K = TypeVar("K")
@@ -182,7 +182,11 @@ class Encoder:
         return self.u32(len(value)).raw(value)
 
     def string(self, value: str) -> "Encoder":
-        return self.bytes_(value.encode("utf-8", _ERRORS))
+        """Raise InvalidArgument for what is neither text nor came from a :class:`Decoder`."""
+        try:
+            return self.bytes_(value.encode("utf-8", _ERRORS))
+        except UnicodeEncodeError:
+            raise InvalidArgument(f"{value!a} is no text") from None
 
     def utime(self, nanoseconds: int) -> "Encoder":
         """Append nanoseconds since the epoch as ``utime_t``."""

@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Iterator, NamedTuple, Optional
 
+from .. import oneline
 from ..cluster.connection import configured
 from ..errors import Busy, InvalidArgument, MirrorError, from_errno
 from .options import Options, refuse_leftovers
@@ -188,7 +189,7 @@ def _set_up_log(wanted: Options) -> None:
         with _refusing("--log-file", wanted.log_file):
             # One that notices when logrotate moved the file away.
             handler = logging.handlers.WatchedFileHandler(wanted.log_file)
-    handler.setFormatter(logging.Formatter(_FORMAT))
+    handler.setFormatter(oneline.Formatter(_FORMAT))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
 
 

@@ -7,6 +7,7 @@ import queue
 import threading
 from typing import BinaryIO, Callable, Optional
 
+from .. import oneline
 from ..errors import MalformedData, MirrorError
 from . import protocol
 from .worker import Worker
@@ -106,7 +107,7 @@ class _PipeHandler(logging.Handler):
     def __init__(self, pipe: ManagerPipe) -> None:
         super().__init__()
         self._pipe = pipe
-        self.setFormatter(logging.Formatter("%(message)s"))
+        self.setFormatter(oneline.Formatter("%(message)s"))
 
     def emit(self, record: logging.LogRecord) -> None:
         level = record.levelname.lower()

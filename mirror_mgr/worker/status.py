@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Deque, Dict, Optional, Tuple
 
 from .. import states
+from ..oneline import one_line
 from ..replay.journal.replay import Report
 from ..replay.journal.tags import entries_behind
 from ..wire.constants import StatusState
@@ -35,9 +36,10 @@ class ImageStatus:
 
     @property
     def description(self) -> str:
+        text = one_line(self.text)
         if not self.details:
-            return self.text
-        return f"{self.text}, {json.dumps(self.details, separators=(',', ':'), sort_keys=True)}"
+            return text
+        return f"{text}, {json.dumps(self.details, separators=(',', ':'), sort_keys=True)}"
 
 
 @dataclass

@@ -1,4 +1,5 @@
 import errno
+import json
 import logging
 import threading
 from typing import Any, List, Optional, Tuple
@@ -96,6 +97,18 @@ def test_json(echo: registry.Command) -> None:
     assert run(echo, format="json-pretty")[1].startswith('{\n    "value": [')
     assert run(echo, format="xml")[::2] == (
         -errno.EINVAL, "format 'xml': must be plain, json or json-pretty")
+
+
+def test_what_is_not_printable_is_escaped(made: List[registry.Command]) -> None:
+    @registry.command("show", "r", plain="name: {}\nnext: x".format,
+                      as_json=lambda name: {"name": name})
+    def show(host: Any) -> str:
+        """Show a name."""
+        return "a\x1b[2J\udcff"
+
+    assert run(made[0]) == (0, "name: a\\x1b[2J\\udcff\nnext: x", "")
+    code, out, _ = run(made[0], format="json")
+    assert json.loads(out) == {"name": "a\x1b[2J\udcff"}
 
 
 def test_an_error_is_its_errno_and_its_message(echo: registry.Command) -> None:

@@ -3,7 +3,7 @@ from enum import IntEnum
 
 import pytest
 
-from mirror_mgr.errors import MalformedData
+from mirror_mgr.errors import InvalidArgument, MalformedData
 from mirror_mgr.wire.encoding import Decoder, Encoder
 
 
@@ -119,3 +119,8 @@ def test_a_huge_length_is_no_reason_to_allocate() -> None:
 def test_more_items_than_there_are_bytes(decode) -> None:
     with pytest.raises(MalformedData, match="4294967295 items expected at offset 4, 3 bytes"):
         decode(Decoder(b"\xff" * 4 + b"abc"))
+
+
+def test_what_is_no_text() -> None:
+    with pytest.raises(InvalidArgument, match="ud800"):
+        Encoder().string("\ud800")

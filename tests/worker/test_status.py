@@ -146,3 +146,7 @@ def recorded_journal() -> JournalHeader:
     path = Path(__file__).parents[1] / "wire" / "recorded" / "journals.json"
     omap = json.loads(path.read_text())["replayed"]["omap"]
     return JournalHeader.from_omap({key: bytes.fromhex(value) for key, value in omap.items()})
+
+
+def test_a_name_adds_no_line_to_a_description():
+    assert status.failed("image 'a\nb'").description == "image 'a\\nb'"
