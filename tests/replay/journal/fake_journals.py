@@ -228,7 +228,7 @@ class JournaledPool(SitePool):
     def with_snap_context(self, snap_ids: Sequence[int]) -> "JournaledPool":
         return JournaledPool(self.rados, None, tuple(snap_ids))
 
-    async def omap(self, oid: str) -> Dict[str, bytes]:
+    async def omap(self, oid: str, most: int = 0) -> Dict[str, bytes]:
         if not oid.startswith("journal."):
             return await super().omap(oid)
         await self.rados.turn()
