@@ -8,10 +8,15 @@ from dataclasses import dataclass
 from typing import Collection, Dict, List, Optional, Sequence
 
 from ..wire.constants import ObjectState
-from ..wire.object_map import ObjectMap, changed, merged, numbers
+from ..wire.object_map import AllFrom, Mask, ObjectMap, as_bytes, changed, merged, numbers
 
 _CLEAN_TO_EXISTS = bytes((0, 1, 2, 1)) + bytes(range(4, 256))
 _MARKED = bytes(1 if cell == ObjectState.EXISTS else 0 for cell in range(256))
+_UNCHANGED = ((ObjectState.NONEXISTENT, ObjectState.NONEXISTENT),
+              (ObjectState.EXISTS, ObjectState.EXISTS_CLEAN),
+              (ObjectState.EXISTS_CLEAN, ObjectState.EXISTS_CLEAN))
+# For each state before * 4 + state now.
+_REWRITTEN = bytes(divmod(pair, 4) not in _UNCHANGED for pair in range(256))
 _CLEAN = bytes(cell == ObjectState.EXISTS_CLEAN for cell in range(256))
 _ABSENT = bytes(cell == ObjectState.NONEXISTENT for cell in range(256))
 
@@ -20,8 +25,8 @@ _ABSENT = bytes(cell == ObjectState.NONEXISTENT for cell in range(256))
 class Segment:
     """The part of a sync that ends at one snapshot.
 
-    `objects` is how many the image has at that snapshot's `size`.  `touched` marks, one byte an
-    object, which may differ from the segment before.  `remote_map` is the source's object map at
+    `objects` is how many the image has at that snapshot's `size`.  `touched` has those that may
+    differ from the segment before.  `remote_map` is the source's object map at
     the snapshot, None where there is none to trust.  `written` marks
     the objects that were really written, None while that is not known.
     """
@@ -30,18 +35,18 @@ class Segment:
     local_snap: int
     size: int
     objects: int
-    touched: bytes
+    touched: Mask
     remote_map: Optional[ObjectMap]
     written: Optional[bytes] = None
 
     @property
-    def marks(self) -> bytes:
+    def marks(self) -> Mask:
         """The objects that count as changed since the segment before."""
         return self.touched if self.written is None else self.written
 
 
 def touched_by(base: Optional[ObjectMap], chain: Sequence[Optional[ObjectMap]],
-               count: int) -> bytes:
+               count: int) -> Mask:
     """Given the maps of successive snapshots, return which objects may differ from `base` on.
 
     `base` is the map before the first of them.  A map that is missing makes every one of the
@@ -51,10 +56,10 @@ def touched_by(base: Optional[ObjectMap], chain: Sequence[Optional[ObjectMap]],
     previous = base
     for current in chain:
         if previous is None or current is None:
-            return b"\1" * count
+            return AllFrom(0, count)
         masks.append(changed(previous, current))
         previous = current
-    return merged(masks).ljust(count, b"\0") if masks else bytes(count)
+    return as_bytes(merged(masks)).ljust(count, b"\0")
 
 
 def may_be_rolled_back(to: ObjectMap, later: ObjectMap) -> bool:
@@ -78,15 +83,13 @@ def rewritten_since(snapshot: ObjectMap, head: ObjectMap, count: int) -> bytes:
 
     `snapshot` and `head` are the maps of the snapshot and of the image now.
     """
-    before, now = snapshot.resized(count).cells, head.resized(count).cells
-    unchanged = ((ObjectState.NONEXISTENT, ObjectState.NONEXISTENT),
-                 (ObjectState.EXISTS, ObjectState.EXISTS_CLEAN),
-                 (ObjectState.EXISTS_CLEAN, ObjectState.EXISTS_CLEAN))
-    return bytes(pair not in unchanged for pair in zip(before, now))
+    before = int.from_bytes(snapshot.resized(count).cells, "little")
+    now = int.from_bytes(head.resized(count).cells, "little")
+    return (before << 2 | now).to_bytes(count, "little").translate(_REWRITTEN)
 
 
 def local_maps(base: ObjectMap, segments: Sequence[Segment], fast_diff: bool,
-               carried: bytes = b"", seen: Optional[Dict[int, bytes]] = None) -> List[ObjectMap]:
+               carried: Mask = b"", seen: Optional[Dict[int, bytes]] = None) -> List[ObjectMap]:
     """Return the map of each segment's local snapshot.
 
     `base` is the copy's map before the first segment.  `carried` are marks of a snapshot that will
@@ -109,7 +112,7 @@ def head_before(base: ObjectMap, segments: Sequence[Segment]) -> ObjectMap:
     It may be longer than the image: should this attempt be given up, the map is what tells of
     objects that were written for a snapshot of a larger size.
     """
-    touched = merged(segment.touched for segment in segments).rstrip(b"\0")
+    touched = as_bytes(merged(segment.touched for segment in segments)).rstrip(b"\0")
     count = max(len(base), len(touched), *(segment.objects for segment in segments))
     cells = bytearray(base.resized(count).cells)
     for number in numbers(touched):

@@ -68,18 +68,20 @@ class ObjectCopier:
 
     `fresh`: the copy has no objects yet.  `compare`: what the copy holds is not known to be the
     state at `start`, so its own content decides what is written.  `check` raises when writing must
-    end.  `copy_up` is there for a clone.  `written` notes, by segment, which objects were.
+    end.  `copy_up` is there for a clone.  `written` notes, by segment, which objects were, and
+    `seen` which were found, where that is to be noted in object maps (`takes_notes`).
     """
 
     def __init__(self, source: Source, target: Pool, target_header: ImageHeader, start: int,
                  segments: Sequence[Segment], local_snaps: Iterable[int], budget: Budget,
                  check: Callable[[], None], fresh: bool, compare: bool,
-                 copy_up: Optional[CopyUp] = None) -> None:
+                 copy_up: Optional[CopyUp] = None, takes_notes: bool = True) -> None:
         self.statistics = Statistics()
         self.seen: Dict[int, bytearray] = {
             index: bytearray(segment.objects) for index, segment in enumerate(segments)
-            if segment.remote_map is None}
-        self.written = [bytearray(len(segment.touched)) for segment in segments]
+            if takes_notes and segment.remote_map is None}
+        self.written = [bytearray(len(segment.touched) if takes_notes else 0)
+                        for segment in segments]
         self._source = source
         self._target_header = target_header
         self._start = start
@@ -178,7 +180,7 @@ class ObjectCopier:
             for index in range(first):
                 self._note_existing(index, number)
             if not self._has_older:
-                self.written[0][number] = 1
+                self._note_written(0, number)
 
     async def _copy_up_before_comparing(self, copy_up: CopyUp, number: int, oid: str) -> None:
         for index, segment in enumerate(self._segments):
@@ -271,6 +273,10 @@ class ObjectCopier:
         if seen is not None and number < len(seen):
             seen[number] = 1
 
+    def _note_written(self, index: int, number: int) -> None:
+        if number < len(self.written[index]):
+            self.written[index][number] = 1
+
     def _add(self, operation: Operation, found: Iterable[Piece]) -> None:
         for piece in found:
             if piece.data is None:
@@ -285,8 +291,7 @@ class ObjectCopier:
         except BaseException:
             operation.release()
             raise
-        if number < len(self.written[index]):
-            self.written[index][number] = 1
+        self._note_written(index, number)
         await self._targets[index].operate(self._target_header.data_object(number), operation)
 
     async def _remove(self, index: int, number: int) -> None:

@@ -8,7 +8,15 @@ from ..errors import NotReady
 from ..wire import image_state
 from ..wire.constants import NOSNAP, Feature, ObjectState, Protection, SnapState
 from ..wire.header import ImageHeader
-from ..wire.object_map import ObjectMap, merged, numbers
+from ..wire.object_map import (
+    AllFrom,
+    Mask,
+    ObjectMap,
+    from_first,
+    how_many,
+    merged,
+    numbers,
+)
 from ..wire.snapshot import MirrorNamespace, Namespace, Snapshot, UserNamespace
 from . import state as copied_state
 from .budget import Budget
@@ -396,12 +404,12 @@ class SnapshotSync:
             self._segments[index] = replace(segment, touched=carried)
 
     async def _changed_since_rollback_point(self, maps: Dict[int, Optional[ObjectMap]],
-                                            count: int) -> bytes:
+                                            count: int) -> Mask:
         """What changed here since the oldest user snapshot that may have been rolled back to."""
         base = self.sync.base
         points = [s for s in self.local.user_snapshots if base is not None and s.id < base.id]
         if base is None or not points:
-            return bytes(count)
+            return b""
         span = [s.id for s in self.local.snapshots if points[0].id <= s.id <= base.id]
         ours = dict(zip(span, await asyncio.gather(*(
             self.copy.load_map(self.local, snap_id) for snap_id in span))))
@@ -410,9 +418,9 @@ class SnapshotSync:
             if own is None or any(theirs is not None and may_be_rolled_back(own, theirs)
                                   for theirs in maps.values()):
                 later = [ours[snap_id] for snap_id in span if snap_id > point.id]
-                return merged(b"\1" * count if one is None else marked_in(one)
-                              for one in later).ljust(count, b"\0")
-        return bytes(count)
+                return merged(AllFrom(0, count) if one is None else marked_in(one)
+                              for one in later)
+        return b""
 
     async def _map_rolled_back_to(self, point: Snapshot,
                                   own: Optional[ObjectMap]) -> Optional[ObjectMap]:
@@ -429,7 +437,7 @@ class SnapshotSync:
     async def _suspect_all_written(self, count: int) -> None:
         """An attempt at a snapshot that is gone since may have written more than the maps tell."""
         head = await self.copy.load_map(self.local) if self._has_maps else None
-        mask = b"\1" * count if head is None else marked_in(head)
+        mask = AllFrom(0, count) if head is None else marked_in(head)
         self._segments = [replace(segment, touched=merged([segment.touched, mask]),
                                   remote_map=segment.remote_map) for segment in self._segments]
 
@@ -444,9 +452,9 @@ class SnapshotSync:
     async def _copy_data(self) -> bool:
         """Copy what may differ; False when nothing may."""
         touched = merged(segment.touched for segment in self._segments)
-        touched = bytes(min(self._done, len(touched))) + touched[self._done:]
+        touched = from_first(touched, self._done)
         await self._save_maps_before()
-        if not any(touched):
+        if not how_many(touched):
             if self._done and self._has_maps:
                 await self._save_head_map(self._local_maps({})[-1])
             return False
@@ -469,7 +477,7 @@ class SnapshotSync:
         await asyncio.gather(*(
             self.copy.save_map(one, segment.local_snap)
             for one, segment in zip(maps, self._segments)))
-        if any(b"\1" in s.touched for s in self._segments):
+        if any(how_many(s.touched) for s in self._segments):
             await self.copy.save_map(head_before(self._base_map, self._segments))
         elif len(maps[-1]) != len(self._base_map):
             await self._save_head_map(maps[-1])
@@ -499,7 +507,7 @@ class SnapshotSync:
         carried = marked_in(self._base_map) if self._heir is not None else b""
         return local_maps(self._base_map, self._segments, self._fast_diff, carried, seen)
 
-    async def _copy_objects(self, touched: bytes) -> ObjectCopier:
+    async def _copy_objects(self, touched: Mask) -> ObjectCopier:
         header = await self._own_header()
         copy_up = of_parent(self.copy, header, self.means.budget, self.copy.check)
         copier = self._copier(header, copy_up)
@@ -520,7 +528,7 @@ class SnapshotSync:
             source, self.copy.data_pool(header), header, self.sync.start, self._segments,
             header.snap_ids, self.means.budget, self.copy.check,
             fresh=self.sync.start == 0 and self.sync.resume is None and not self.sync.dirty,
-            compare=self.sync.dirty, copy_up=copy_up)
+            compare=self.sync.dirty, copy_up=copy_up, takes_notes=self._has_maps)
 
     # --- clones ------------------------------------------------------------------------------
 
@@ -550,7 +558,7 @@ class SnapshotSync:
         return min(s.parent_overlap or 0 for s in (*self.remote.user_snapshots, self.sync.end)
                    if self.sync.start < s.id <= self.sync.end.id)
 
-    async def _mark_copied_up(self, copy_up: Optional[CopyUp], looked_at: bytes) -> None:
+    async def _mark_copied_up(self, copy_up: Optional[CopyUp], looked_at: Mask) -> None:
         """Have the object maps of older snapshots name what was copied up.
 
         An attempt before this one may have filled objects and died: those are looked for.
@@ -578,8 +586,8 @@ class SnapshotSync:
 
     # --- the copying itself ------------------------------------------------------------------
 
-    async def _copy_and_note(self, copier: ObjectCopier, touched: bytes) -> None:
-        progress = Progress(touched.count(1))
+    async def _copy_and_note(self, copier: ObjectCopier, touched: Mask) -> None:
+        progress = Progress(how_many(touched))
         self.report.progress, self.report.statistics = progress, copier.statistics
         beside = () if self._is_demotion else (self._note(progress),)
         await self._hold.during(copy_all(copier, numbers(touched), progress), *beside)

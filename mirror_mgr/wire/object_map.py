@@ -5,7 +5,7 @@ takes a few milliseconds.
 """
 
 from itertools import compress
-from typing import Iterable, Iterator
+from typing import Iterable, Iterator, Union
 
 from ..errors import MalformedData
 from .constants import ObjectState
@@ -110,14 +110,14 @@ class ObjectMap:
         require_count(count)
         return ObjectMap(self.cells[:count].ljust(count, bytes((state,))))
 
-    def marked(self, mask: bytes) -> "ObjectMap":
+    def marked(self, mask: "Mask") -> "ObjectMap":
         """Return the map as a snapshot has it: objects in ``mask`` exist, others exist clean.
 
-        Objects that do not exist stay so.  ``mask`` as :func:`changed` returns it.
+        Objects that do not exist stay so.
         """
         base = self.cells.translate(_TO_MARKED)
         # EXISTS_CLEAN (3) less its upper bit is EXISTS (1); NONEXISTENT (0) stays 0.
-        kept = mask[:len(base)].ljust(len(base), b"\0").translate(_KEEP_LOWER_BIT)
+        kept = as_bytes(mask[:len(base)]).ljust(len(base), b"\0").translate(_KEEP_LOWER_BIT)
         return ObjectMap(_both(base, kept))
 
 
@@ -146,15 +146,63 @@ def changed(previous: ObjectMap, current: ObjectMap) -> bytes:
     return (before << 2 | after).to_bytes(count, "little").translate(_CHANGED)
 
 
-def merged(masks: Iterable[bytes]) -> bytes:
+class AllFrom:
+    """The mask that has all objects from ``first`` on, of ``count``: in no memory, however many.
+
+    An image without an object map may have more of them than a map can have.
+    """
+
+    __slots__ = ("count", "first")
+
+    def __init__(self, first: int, count: int) -> None:
+        self.first = min(first, count)
+        self.count = count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, below: slice) -> "AllFrom":
+        """``mask[:end]``, as of bytes."""
+        return AllFrom(self.first, min(self.count, below.stop))
+
+
+Mask = Union[bytes, AllFrom]
+"""Which objects are meant; bytes have one an object, 1 or 0."""
+
+
+def as_bytes(mask: Mask) -> bytes:
+    """Raise MalformedData for more objects than a map can have."""
+    if isinstance(mask, AllFrom):
+        return bytes(mask.first).ljust(require_count(mask.count), b"\1")
+    return mask
+
+
+def merged(masks: Iterable[Mask]) -> Mask:
     """Return the mask of the objects that any of ``masks`` has."""
-    whole, count = 0, 0
-    for mask in masks:
-        whole |= int.from_bytes(mask, "little")
-        count = max(count, len(mask))
-    return whole.to_bytes(count, "little")
+    several = list(masks)
+    longest = max(map(len, several), default=0)
+    if any(isinstance(mask, AllFrom) and (mask.first, mask.count) == (0, longest)
+           for mask in several):
+        return AllFrom(0, longest)
+    whole = 0
+    for mask in several:
+        whole |= int.from_bytes(as_bytes(mask), "little")
+    return whole.to_bytes(longest, "little")
 
 
-def numbers(mask: bytes) -> Iterator[int]:
+def from_first(mask: Mask, first: int) -> Mask:
+    """Return the mask without the objects below ``first``."""
+    if isinstance(mask, AllFrom):
+        return AllFrom(max(first, mask.first), mask.count)
+    return bytes(min(first, len(mask))) + mask[first:]
+
+
+def how_many(mask: Mask) -> int:
+    return mask.count - mask.first if isinstance(mask, AllFrom) else mask.count(1)
+
+
+def numbers(mask: Mask) -> Iterator[int]:
     """Yield the numbers of the objects in a mask, ascending; a list of a million would be 36 MB."""
+    if isinstance(mask, AllFrom):
+        return iter(range(mask.first, mask.count))
     return compress(range(len(mask)), mask)

@@ -1,9 +1,12 @@
 """Object maps, against a history of an image in which every object's content has a number."""
 
 import random
+import tracemalloc
 
 import pytest
 
+from mirror_mgr.errors import MalformedData
+from mirror_mgr.replay.budget import Budget
 from mirror_mgr.replay.maps import (
     Segment,
     head_after,
@@ -12,8 +15,18 @@ from mirror_mgr.replay.maps import (
     marked_in,
     touched_by,
 )
-from mirror_mgr.wire.constants import ObjectState
-from mirror_mgr.wire.object_map import ObjectMap, merged
+from mirror_mgr.replay.objects import ObjectCopier
+from mirror_mgr.wire.constants import Feature, ObjectState
+from mirror_mgr.wire.header import ImageHeader
+from mirror_mgr.wire.object_map import (
+    ObjectMap,
+    as_bytes,
+    from_first,
+    how_many,
+    merged,
+    numbers,
+)
+from tests.replay.fake_rados import FakePool, FakeRados
 
 ABSENT, CHANGED, CLEAN = ObjectState.NONEXISTENT, ObjectState.EXISTS, ObjectState.EXISTS_CLEAN
 SEEDS = range(150)
@@ -85,7 +98,7 @@ def changed_between(older, newer):
 
 
 def marks(mask):
-    return {n for n, mark in enumerate(mask) if mark}
+    return set(numbers(mask))
 
 
 @pytest.mark.parametrize("blind", [0.0, 0.3])
@@ -122,7 +135,29 @@ def test_removed_and_made_again_in_between_counts():
     (None, [ObjectMap(b"\3")]), (ObjectMap(b"\3"), [None]),
     (ObjectMap(b"\3"), [ObjectMap(b"\3"), None, ObjectMap(b"\3")])])
 def test_a_map_that_is_missing_makes_all_suspect(base, chain):
-    assert touched_by(base, chain, 3) == b"\1\1\1"
+    assert as_bytes(touched_by(base, chain, 3)) == b"\1\1\1"
+
+
+def test_an_image_without_maps_costs_no_memory_however_large_it_is():
+    count = 1 << 45
+    tracemalloc.start()
+    try:
+        segments = [Segment(n, n, count << 22, count, touched_by(None, [None], count), None)
+                    for n in range(3)]
+        touched = from_first(merged([s.marks for s in segments] + [b"\1" * 9]), 1 << 28)
+        assert how_many(touched) == count - (1 << 28)
+        assert next(numbers(touched)) == 1 << 28
+        rados = FakeRados()
+        copier = ObjectCopier(
+            None, FakePool(rados), ImageHeader(count << 22, 22, Feature(0), "x"), 0, segments, [],
+            Budget(1 << 20), lambda: None, fresh=True, compare=False, takes_notes=False)
+        copier._note_written(0, count - 1)
+        copier._note_existing(0, count - 1)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+    with pytest.raises(MalformedData, match="256000000"):
+        head_before(ObjectMap(), segments)
 
 
 @pytest.mark.parametrize("fast_diff", [True, False])

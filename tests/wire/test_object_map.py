@@ -6,7 +6,16 @@ import pytest
 from mirror_mgr.errors import MalformedData
 from mirror_mgr.wire import cls_rbd
 from mirror_mgr.wire.constants import ObjectState
-from mirror_mgr.wire.object_map import ObjectMap, changed, merged, numbers
+from mirror_mgr.wire.object_map import (
+    AllFrom,
+    ObjectMap,
+    as_bytes,
+    changed,
+    from_first,
+    how_many,
+    merged,
+    numbers,
+)
 
 N, E, P, C = ObjectState
 
@@ -91,6 +100,22 @@ def test_marked() -> None:
 def test_merged() -> None:
     assert merged([b"\1\0\0", b"\0\1"]) == b"\1\1\0"
     assert merged([]) == b""
+
+
+def test_all_from_is_a_mask_like_any_other() -> None:
+    for first in range(5):
+        for count in range(5):
+            every, plain = AllFrom(first, count), as_bytes(AllFrom(first, count))
+            assert plain == bytes(count)[:first] + b"\1" * (count - first)
+            assert len(every) == len(plain) and how_many(every) == how_many(plain)
+            assert list(numbers(every)) == list(numbers(plain))
+            for end in range(5):
+                assert as_bytes(every[:end]) == plain[:end]
+                assert as_bytes(from_first(every, end)) == from_first(plain, end)
+                other = bytes(end - 1) + b"\1" if end else b""
+                assert as_bytes(merged([every, other])) == merged([plain, other])
+            cells = ObjectMap(bytes([N, E, P, C]))
+            assert cells.marked(every) == cells.marked(plain)
 
 
 def test_cells_are_a_value() -> None:

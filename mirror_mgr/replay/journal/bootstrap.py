@@ -19,7 +19,7 @@ from ...wire.constants import Feature, ImageMode, MirrorImageState, ObjectState,
 from ...wire.header import MIRRORING, ImageHeader, ParentLink
 from ...wire.journal import JournalHeader, PeerClientData, PeerState, SyncPoint
 from ...wire.mirror import MirrorImage
-from ...wire.object_map import ObjectMap, merged, numbers
+from ...wire.object_map import Mask, ObjectMap, from_first, how_many, merged, numbers
 from ...wire.snapshot import Snapshot, UserNamespace
 from ...wire.watch_notify import encode_image_updated
 from .. import create, trash
@@ -251,7 +251,7 @@ class FirstSync:
         copy_up = of_parent(self._copy, local, self._means.budget, self._hold.check)
         copier = self._copier(local, remote, segments, copy_up)
         try:
-            await self._copy_objects(copier, bytes(first) + touched[first:])
+            await self._copy_objects(copier, from_first(touched, first))
         finally:
             copier.close()
             if copy_up is not None:
@@ -267,7 +267,7 @@ class FirstSync:
         return ObjectCopier(
             source, self._copy.data_pool(local), local, 0, segments, local.snap_ids,
             self._means.budget, self._hold.check, fresh=self._fresh, compare=not self._fresh,
-            copy_up=copy_up)
+            copy_up=copy_up, takes_notes=bool(local.features & Feature.OBJECT_MAP))
 
     async def _segments(self, local: ImageHeader, remote: ImageHeader,
                         pairs: List[Tuple[int, int]]) -> List[Segment]:
@@ -288,8 +288,8 @@ class FirstSync:
             previous = maps[theirs]
         return segments
 
-    async def _copy_objects(self, copier: ObjectCopier, touched: bytes) -> None:
-        self.progress, self.statistics = Progress(touched.count(1)), copier.statistics
+    async def _copy_objects(self, copier: ObjectCopier, touched: Mask) -> None:
+        self.progress, self.statistics = Progress(how_many(touched)), copier.statistics
         await self._hold.during(copy_all(copier, numbers(touched), self.progress),
                                 self._record(self.progress))
 
