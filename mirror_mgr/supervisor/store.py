@@ -32,7 +32,7 @@ def load(host: Host) -> Dict[str, Known]:
     try:
         value = json.loads(host.get_store(KEY) or '{}')
         return {str(worker): _known(item) for worker, item in value.items()}
-    except (ValueError, LookupError, TypeError, AttributeError):
+    except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError):
         host.log.warning('the stored list of workers cannot be read; starting afresh')
         return {}
 

@@ -98,7 +98,7 @@ class Roster:
                                for i, handle, address in fields["members"]),
                          tuple(None if owner is None else int(owner)
                                for owner in fields["owners"]))
-        except (ValueError, LookupError, TypeError):
+        except (ValueError, LookupError, TypeError, OverflowError, RecursionError):
             raise MalformedData("the roster of workers does not decode") from None
         if len(roster.owners) != SLOTS:
             raise MalformedData(f"the roster of workers has {len(roster.owners)} slots")
