@@ -5,8 +5,9 @@ sites is watched here, and what the watch tells (an image enabled, disabled, pro
 """
 
 import asyncio
+import logging
 import time
-from typing import Callable, Dict, Optional, Tuple
+from typing import Callable, Dict, List, Optional, Tuple
 
 from ..cluster.pool import Pool, Watch
 from ..errors import Fenced, MirrorError, OutOfSpace
@@ -15,6 +16,8 @@ from ..wire import cls_rbd
 from ..wire.header import MIRRORING
 from ..wire.mirror import SiteStatus
 from .status import ImageStatus
+
+log = logging.getLogger(__name__)
 
 REFRESH_SECONDS = 30.0
 _AT_ONCE = 64
@@ -58,6 +61,10 @@ class StatusBoard:
                 except MirrorError as error:
                     self.error = str(error)
                     await asyncio.sleep(1.0)
+                except Exception as error:
+                    log.exception("statuses of images: please report this as a bug")
+                    self.error = f"internal error: {error}"
+                    await asyncio.sleep(REFRESH_SECONDS / 6)
                 await heard(self._changed, REFRESH_SECONDS / 6)
         finally:
             await self._unwatch()
@@ -84,9 +91,16 @@ class StatusBoard:
 
     async def _write_due(self) -> None:
         due = [(gid, status) for gid, status in self._wanted.items() if self._is_due(gid, status)]
+        errors: List[BaseException] = []
         for start in range(0, len(due), _AT_ONCE):
-            await asyncio.gather(*(
-                self._write(gid, status) for gid, status in due[start:start + _AT_ONCE]))
+            written = await asyncio.gather(*(
+                self._write(gid, status) for gid, status in due[start:start + _AT_ONCE]),
+                return_exceptions=True)
+            errors += [one for one in written if one is not None]
+            if len(errors) >= _AT_ONCE:
+                break  # it is no matter of single images
+        for error in sorted(errors, key=lambda one: not isinstance(one, Fenced))[:1]:
+            raise error
 
     def _is_due(self, global_id: str, status: ImageStatus) -> bool:
         written = self._written.get(global_id)

@@ -192,6 +192,28 @@ def test_a_site_that_fails_is_tried_again():
     run(body())
 
 
+@pytest.mark.parametrize("error", [DeadlineExceeded("x"), UnicodeError("y"), MemoryError()])
+def test_one_that_can_t_be_written_keeps_none_of_the_others(monkeypatch, error):
+    async def write(board, global_id, status):
+        if global_id == "bad":
+            raise error
+        await original(board, global_id, status)
+
+    original = StatusBoard._write
+    monkeypatch.setattr(StatusBoard, "_write", write)
+    monkeypatch.setattr(statuses, "_AT_ONCE", 2)
+
+    async def body():
+        one = Board()
+        one.set("bad", "a")
+        for number in range(5):
+            one.set(f"g{number}", "a")
+        await asyncio.sleep(1)
+        assert {gid for gid, _ in one.site.descriptions()} == {f"g{n}" for n in range(5)}
+        assert one.board.error is not None and not one.task.done()
+    run(body())
+
+
 def test_a_blocklisted_client_ends():
     async def body():
         one = Board()
