@@ -36,6 +36,10 @@ class Worker:
         return self._process.poll() is None
 
     @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
     def status(self) -> Optional[int]:
         """What it ended with; None while it runs."""
         return self._process.poll()
