@@ -29,6 +29,12 @@ class Entry(NamedTuple):
     data: bytes
 
 
+class WrongChecksum(MalformedData):
+    """Of an entry that would have ``size`` bytes."""
+
+    size = 0
+
+
 def parse(buffer: bytes, at: int, crc: Crc,
           longest: int = LONGEST) -> Optional[Tuple[Entry, int]]:
     """Read the entry at offset ``at``; return it and the offset behind it.
@@ -50,7 +56,9 @@ def parse(buffer: bytes, at: int, crc: Crc,
         return None
     framed = buffer[at:end]
     if _CRC.unpack_from(buffer, end)[0] != crc(framed):
-        raise MalformedData(f"journal entry {tag_tid}/{entry_tid} has a wrong checksum")
+        wrong = WrongChecksum(f"journal entry {tag_tid}/{entry_tid} has a wrong checksum")
+        wrong.size = len(framed)
+        raise wrong
     return Entry(tag_tid, entry_tid, framed[_HEAD.size:]), end + _CRC.size
 
 

@@ -8,7 +8,10 @@ from typing import Callable, List, NamedTuple, Optional
 
 from ...errors import MalformedData
 from ...wire.journal import ObjectPosition, Positions
-from ...wire.journal_entry import LONGEST, PREAMBLE, Crc, Entry, parse
+from ...wire.journal_entry import LONGEST, PREAMBLE, Crc, Entry, WrongChecksum, parse
+
+# Of what looks like entries within each other, so many bytes of one object are checked in vain.
+_MOST_IN_VAIN = 256 << 20
 
 
 class Placed(NamedTuple):
@@ -49,6 +52,7 @@ class Stream:
         self._at = 0
         self._front: Optional[Entry] = None
         self._behind = 0
+        self._in_vain = 0
 
     @property
     def buffered(self) -> int:
@@ -73,6 +77,8 @@ class Stream:
                 found = parse(self._buffer, self._at, self._crc, self._longest)
             except MalformedData as error:
                 self._pass_over(str(error))
+                if isinstance(error, WrongChecksum):
+                    self._give_up_after(error.size)
                 continue
             if found is None:
                 return None
@@ -104,9 +110,16 @@ class Stream:
     def leave(self, width: int) -> None:
         """The object has ended: on with the next."""
         self.number += width
-        self.read_to = 0
+        self.read_to = self._in_vain = 0
         if self._done is not None:
             self._done = self.damage = None
+
+    def _give_up_after(self, size: int) -> None:
+        """Look no further in what was read of an object that takes too long to be looked through.
+        """
+        self._in_vain += size
+        if self._in_vain > _MOST_IN_VAIN:
+            self._at = len(self._buffer)
 
     def _pass_over(self, why: str) -> None:
         if self.damage is None:

@@ -6,7 +6,8 @@ from typing import Dict, List, Optional, Tuple
 import pytest
 
 from mirror_mgr.errors import MalformedData
-from mirror_mgr.replay.journal.order import Order
+from mirror_mgr.replay.journal import order as product
+from mirror_mgr.replay.journal.order import Order, Stream
 from mirror_mgr.wire.journal import ObjectPosition
 from mirror_mgr.wire.journal_entry import Entry, encode
 
@@ -205,3 +206,29 @@ def test_reading_while_it_is_written() -> None:
             if rng.random() < 0.3:
                 found += read_all(order, recorder, rng.randrange(1, 60))
     assert found + read_all(order, recorder) == wanted
+
+
+def test_what_looks_like_entries_within_each_other_is_given_up(monkeypatch) -> None:
+    """An object full of heads, each of which claims all that follows it."""
+    monkeypatch.setattr(product, "_MOST_IN_VAIN", 4 << 20)
+    checked = 0
+
+    def count(data: bytes) -> int:
+        nonlocal checked
+        checked += len(data)
+        return 1
+
+    head = encode(Entry(1, 0, b""), lambda data: 0)
+    size = 1 << 20
+    heads = b"".join(head[:25] + (size - place - 100).to_bytes(4, "little") + head[29:]
+                     for place in range(0, size - 200, len(head)))
+    stream = Stream(0, count)
+    stream.feed(heads.ljust(size, b"\0"))
+    assert stream.front() is None
+    assert checked < 6 << 20 and stream.is_damaged
+    # What follows in the object is damage too; the next object is another matter.
+    stream.feed(b"\0" * 100)
+    assert not stream.at_end()
+    stream.leave(WIDTH)
+    stream.feed(encode(Entry(1, 1, b"x"), count))
+    assert stream.front() == Entry(1, 1, b"x")
