@@ -169,8 +169,10 @@ class ImageReplayer:
         """In place of :meth:`run`: only say that an administrator stopped the image."""
         try:
             await self._know_name()
-        except NotFound:
-            pass
+        except Fenced:
+            raise
+        except Exception as error:
+            log.info("image %s: its name is not known: %s", self.mirrored.global_id, error)
         self._tell(status.stopped_by_hand())
         try:
             await asyncio.Event().wait()

@@ -6,7 +6,14 @@ import pytest
 
 from mirror_mgr import states
 from mirror_mgr.cluster import operation
-from mirror_mgr.errors import AlreadyExists, Busy, Fenced, NotReady
+from mirror_mgr.errors import (
+    AlreadyExists,
+    Busy,
+    DeadlineExceeded,
+    Fenced,
+    MalformedData,
+    NotReady,
+)
 from mirror_mgr.replay.budget import Budget
 from mirror_mgr.replay.snapshot import Means
 from mirror_mgr.wire.constants import Feature, ImageMode, MirrorImageState, StatusState
@@ -204,6 +211,22 @@ class TestOnTwoSites:
             assert sites.copied() == copied != end
             assert stopped.told[-1] == (StatusState.STOPPED, "stopped")
             await asyncio.wait_for(stopped.replayer.flush(), 1)
+            await stopped.end()
+        run(body())
+
+    @pytest.mark.parametrize("error", [MalformedData("x"), DeadlineExceeded("y"), MemoryError()])
+    def test_one_whose_name_is_not_to_be_had_stands_still_too(self, monkeypatch, unlinked, error):
+        async def fail(replayer):
+            raise error
+
+        async def body():
+            stopped = Replay(Sites(3))
+            await stopped.end()
+            monkeypatch.setattr(type(stopped.replayer), "_know_name", fail)
+            stopped.task = asyncio.ensure_future(stopped.replayer.stand_still())
+            await settle()
+            assert not stopped.task.done()
+            assert stopped.told[-1] == (StatusState.STOPPED, "stopped")
             await stopped.end()
         run(body())
 
