@@ -376,6 +376,7 @@ def test_a_heartbeat_that_can_t_be_sent_does_not_end_the_telling(monkeypatch):
         worker = Worker(None, "client.rbd-mirror.a", say, {})
         report = image_report(FakePool(), "", FakeReplayer(idle()))
         monkeypatch.setattr(worker_module, "image_reports", lambda pool: [report])
+        monkeypatch.setattr(worker_module, "pool_reports", lambda pool: [])
         worker._pools[2] = (FakePool(), None)
         telling = asyncio.ensure_future(worker._heartbeats())
         await asyncio.sleep(0)
