@@ -1,10 +1,13 @@
 """What is told of a split-brain, from the headers of its two sides."""
 
 from datetime import datetime, timezone
-from typing import Any, Mapping
+from typing import Any, Mapping, Optional
+
+import pytest
 
 from mirror_mgr.admin.divergence import Account, explain
 from mirror_mgr.admin.forks import marks
+from mirror_mgr.model import SplitBrain
 from mirror_mgr.wire.constants import Feature
 from tests.replay.headers import LINK, copied, demoted, orphan, primary, replica, writable
 
@@ -60,6 +63,80 @@ def test_the_primary_has_lost_the_last_one_of_a_copy() -> None:
     assert found.diverged == at(9)
     assert [side.changed_bytes for side in found.sides] == [0, None]
     assert found.sides[0].newest_snapshot is None
+
+
+class TestAfterMovesOfThePrimary:
+    """Made at site-a, where it is primary now; forced to be so at site-b as well.
+
+    `here` is site-b, whose marks are numbered from 10 on, `there` site-a, from 1 on or 20 on.
+    """
+
+    # What a copy of site-a was at site-b last; and its source there.
+    LAST = copied(30, of=28)
+
+    def explain(self, ours: Any, theirs: Any, changed: Optional[Mapping[int, int]] = None,
+                ) -> SplitBrain:
+        counts = [{f"_{mark.id}": (changed or {}).get(mark.id, 100) for mark in side}
+                  for side in (ours, theirs)]
+        sides = (here(writable(*ours), _0=1, **counts[0]),
+                 there(writable(*theirs), _0=1, **counts[1]))
+        found = explain("p/x", *sides)
+        assert explain("p/x", *reversed(sides)).diverged == found.diverged
+        return found
+
+    @pytest.mark.parametrize("ours, theirs, when", [
+        # There and back once; all marks are left.
+        ([copied(11, of=3, demoted=True), primary(12), demoted(15), LAST, orphan(38), primary(39)],
+         [demoted(3), copied(24, of=12, primary_uuid=LINK.local_uuid),
+          copied(26, of=15, primary_uuid=LINK.local_uuid, demoted=True), primary(27), primary(28),
+          primary(40)], 28),
+        # Copies were removed by the forced promotion.
+        ([copied(11, of=3, demoted=True), primary(12), demoted(15), primary(39)],
+         [demoted(3), copied(26, of=15, primary_uuid=LINK.local_uuid, demoted=True), primary(28),
+          primary(40)], 28),
+        # Site-b had superseded the copy of its demotion.
+        ([demoted(15), primary(39)], [primary(28), primary(40)], 28),
+        ([primary(12), demoted(15), primary(39)], [demoted(3), primary(28), primary(40)], 28),
+        ([demoted(15), orphan(38), primary(39)], [primary(28)], 28),
+        # The first move has left marks, the second one has not.
+        ([copied(11, of=3, demoted=True), demoted(15), primary(39)],
+         [demoted(3), primary(28), primary(40)], 28),
+        # Site-b is demoted since.
+        ([demoted(15), primary(39), demoted(41)], [primary(28), primary(40)], 28),
+        # There and back twice.
+        ([demoted(11), demoted(15), primary(39)], [demoted(3), demoted(13), primary(28)], 28),
+        ([copied(10, of=3, demoted=True), demoted(11),
+          copied(14, of=13, demoted=True), demoted(15), primary(39)],
+         [demoted(3), copied(12, of=11, primary_uuid=LINK.local_uuid, demoted=True), demoted(13),
+          primary(28), primary(40)], 28),
+        # Moved to site-b once, and forced back before anything was copied to site-a.
+        ([copied(11, of=3, demoted=True), primary(12), primary(20)], [demoted(3), primary(16)], 12),
+        ([primary(12), primary(20)], [demoted(3), primary(16)], 12),
+        # Never moved: only the forced promotion.
+        ([LAST, orphan(38), primary(39)], [primary(28), primary(40)], 28),
+        ([orphan(38), primary(39)], [primary(28), primary(40)], 28),
+        ([primary(39)], [primary(28), primary(40)], 28),
+    ])
+    def test_the_same_last(self, ours: Any, theirs: Any, when: int) -> None:
+        assert self.explain(ours, theirs).diverged == at(when)
+
+    def test_only_what_each_wrote_since_is_counted(self) -> None:
+        found = self.explain([demoted(15), primary(39), primary(42)], [primary(28), primary(40)],
+                             {15: 1000, 39: 5000, 42: 7, 28: 900, 40: 30})
+        assert [side.changed_bytes for side in found.sides] == [8, 31]
+
+    def test_what_was_promoted_as_it_was_demoted_had_no_copy_between(self) -> None:
+        """What was written before the demotion never reached the other site."""
+        found = self.explain([primary(39)], [primary(5), demoted(28), primary(40)], {40: 0})
+        assert found.diverged == at(5)
+        assert found.sides[1].changed_bytes == 101
+
+    def test_without_object_maps_time_tells(self) -> None:
+        def diverged(forced: int) -> Any:
+            return explain("p/x", here(writable(demoted(15), primary(39))),
+                           there(writable(primary(forced)))).diverged
+
+        assert [diverged(28), diverged(44)] == [at(28), at(15)]
 
 
 def test_a_site_that_is_not_seen() -> None:
