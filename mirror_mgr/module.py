@@ -12,7 +12,7 @@ from .admin.services import Services, services
 from .admin.specs import ImageSpec, PoolSpec
 from .admin.status import Witnesses
 from .admin.token import Token
-from .commands.deadline import Deadlines
+from .commands.deadline import FORCED_SECONDS, Deadlines
 from .errors import MirrorError
 from .progress import Syncs
 from .schedule.scheduler import Scheduler
@@ -63,7 +63,8 @@ class Module(MgrModule):
         Option(name="warn_no_schedule", type="bool", default=True, runtime=True,
                desc="whether an image in snapshot mode without a schedule is a health warning"),
         Option(name="command_seconds", type="secs", default=30, min=1, runtime=True,
-               desc="after how many seconds a command that is not done lets its user go"),
+               desc="after how many seconds a command that is not done lets its user go; a "
+                    "promotion is given 90 at least, to break the lock of a client that hangs"),
     ]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -153,8 +154,8 @@ class Module(MgrModule):
         return peer_probe.look(self._child(), token, pool, namespace, global_ids)
 
     def promote_by_force(self, images: List[ImageSpec]) -> Dict[ImageSpec, MirrorError]:
-        return forced_promotion.promote(self._child(), self._login(), images,
-                                        self.command_seconds() * _OF_ITS_TIME)
+        seconds = max(self.command_seconds(), FORCED_SECONDS) * _OF_ITS_TIME
+        return forced_promotion.promote(self._child(), self._login(), images, seconds)
 
     def make_writable(self, pool: PoolSpec, image_id: str) -> None:
         restoration.make_writable(self._child(), self._login(), pool, image_id)

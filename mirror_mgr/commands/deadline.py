@@ -7,6 +7,11 @@ from ..errors import DeadlineExceeded
 
 T = TypeVar("T")
 
+# What a forced promotion is given at least.  The lock of a client that hangs can only be broken
+# when its watch has ended, 30 s after it was heard of last; then what it left half copied is taken
+# back.
+FORCED_SECONDS = 90.0
+
 _HANGING = 32
 
 

@@ -6,6 +6,7 @@ from .. import output
 from ..admin import demotion, images, promotion, removals, resync, status
 from ..admin.specs import parse_image
 from ..model import ImageStatus, Outcome
+from .deadline import FORCED_SECONDS
 from .registry import Host, ImageText, Text, command
 
 
@@ -37,7 +38,7 @@ def snapshot(mgr: Host, image: ImageText) -> str:
     return f"Snapshot ID: {images.snapshot(mgr.rados, parse_image(image))}"
 
 
-@command("image promote", "w")
+@command("image promote", "w", least_seconds=FORCED_SECONDS)
 def promote(mgr: Host, image: ImageText, force: bool = False) -> str:
     """Make an image primary here; --force if the primary site is lost"""
     promotion.promote(mgr.rados, parse_image(image), force, mgr.promote_by_force,

@@ -7,6 +7,7 @@ from ..admin import demotion, images, pools, promotion, removals, status
 from ..admin.specs import ImageSpec, parse_pool
 from ..errors import MirrorError
 from ..model import Outcome, PoolInfo, PoolStatus
+from .deadline import FORCED_SECONDS
 from .registry import Host, PoolText, Text, command
 
 
@@ -39,7 +40,7 @@ def pool_status(mgr: Host, pool: PoolText, detail: bool = False) -> PoolStatus:
     return status.pool_status(mgr.rados, mgr.witnesses(), parse_pool(pool), detail)
 
 
-@command("pool promote", "w")
+@command("pool promote", "w", least_seconds=FORCED_SECONDS)
 def promote(mgr: Host, pool: PoolText, force: bool = False) -> Outcome:
     """Make all images of a pool or namespace primary here; --force if the primary site is lost"""
     return _outcome(mgr, "Promoted", promotion.promote_all(

@@ -100,6 +100,7 @@ class Command:
     :ivar words: without the first, ``rbd-mirror``
     :ivar perm: ``r``, ``w`` or ``rw``
     :ivar takes_file: whether it has a use for ``-i FILE``
+    :ivar least_seconds: what it is given in any case, where the host gives commands less
     """
 
     words: str
@@ -110,6 +111,7 @@ class Command:
     plain: Callable[[Any], str]
     as_json: Optional[Callable[[Any], Any]]
     takes_file: bool
+    least_seconds: float = 0.0
 
     @property
     def prefix(self) -> str:
@@ -120,7 +122,8 @@ COMMANDS: List[Command] = []
 
 
 def command(words: str, perm: str, plain: Callable[[Any], str] = str,
-            as_json: Optional[Callable[[Any], Any]] = None) -> Callable[[Function], Function]:
+            as_json: Optional[Callable[[Any], Any]] = None,
+            least_seconds: float = 0.0) -> Callable[[Function], Function]:
     """Make a function a command.  `plain` and `as_json` render what it returns."""
     def register(function: Function) -> Function:
         parameters = list(inspect.signature(function).parameters.values())[1:]
@@ -128,7 +131,8 @@ def command(words: str, perm: str, plain: Callable[[Any], str] = str,
             words=words, perm=perm, help=" ".join((inspect.getdoc(function) or "").split()),
             function=function, plain=plain, as_json=as_json,
             arguments=tuple(_argument(p) for p in parameters if p.name != "inbuf"),
-            takes_file=any(p.name == "inbuf" for p in parameters)))
+            takes_file=any(p.name == "inbuf" for p in parameters),
+            least_seconds=least_seconds))
         return function
 
     return register
@@ -177,7 +181,8 @@ def _run(command: Command, host: Host, given: Mapping[str, Any],
 
 def _within_deadline(command: Command, host: Host, given: Mapping[str, Any],
                      inbuf: Optional[str]) -> Outcome:
-    return host.deadlines.within(host.command_seconds(), command.prefix,
+    seconds = max(host.command_seconds(), command.least_seconds)
+    return host.deadlines.within(seconds, command.prefix,
                                  lambda: _call(command, host, given, inbuf))
 
 

@@ -18,8 +18,9 @@ from .hold import Hold
 from .image import Copy
 from .scan import mirror
 
-# Whoever copies to the image gives way within a second, and stays away for two.
-_PATIENCE_SECONDS = 5.0
+# Whoever copies to the image gives way within a second, and stays away for two.  The lock of one
+# that hangs is broken when its watch has ended.
+_PATIENCE_SECONDS = 45.0
 _PAUSE_SECONDS = 0.5
 _NOTIFY_MS = 2000
 

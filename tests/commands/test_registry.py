@@ -218,3 +218,29 @@ def test_a_client_that_was_blocklisted_is_replaced(made: List[registry.Command])
     assert (host.renewed, host.refreshed) == (1, 1)
     assert registry.run(made[0], host, {"times": "9"}, None)[0] == -errno.ESHUTDOWN
     assert (host.renewed, host.refreshed) == (2, 1)
+
+
+def test_a_command_that_needs_longer_than_others_is_given_it(
+        made: List[registry.Command]) -> None:
+    given: List[float] = []
+
+    class Watched(Deadlines):
+        def within(self, seconds: float, what: str, function: Any) -> Any:
+            given.append(seconds)
+            return function()
+
+    for least in (0.0, 60.0):
+        @registry.command("slow", "r", least_seconds=least)
+        def slow(mgr: Any) -> str:
+            return ""
+
+    host = Host()
+    host.deadlines = Watched()
+    for command in made:
+        assert registry.run(command, host, {}, None)[0] == 0
+    assert given == [5.0, 60.0]
+
+
+def test_promotions_have_the_time_that_breaking_a_lock_takes() -> None:
+    promotions = [one for one in registry.COMMANDS if one.words.endswith(" promote")]
+    assert [one.least_seconds for one in promotions] == [deadline.FORCED_SECONDS] * 2
