@@ -13,11 +13,12 @@ from .peers import see_image
 from .specs import ImageSpec
 
 
-def resync(cluster: "rados.Rados", spec: ImageSpec, force: bool, look: LookAtImages) -> None:
+def resync(cluster: "rados.Rados", spec: ImageSpec, force: bool, look: LookAtImages) -> str:
     """Flag the image, so that what replays it deletes the copy and makes it anew.
 
-    Raise InvalidArgument if the image is primary here; NotPermitted, unless `force`, if the peer
-    site cannot be seen to have it as primary: people have lost their only good copy so.
+    Return its global id.  Raise InvalidArgument if the image is primary here; NotPermitted, unless
+    `force`, if the peer site cannot be seen to have it as primary: people have lost their only good
+    copy so.
     """
     with open_pool(cluster, spec.pool_spec) as ioctx, open_image(ioctx, spec) as image:
         with explaining(f"image '{spec}'"):
@@ -39,6 +40,7 @@ def resync(cluster: "rados.Rados", spec: ImageSpec, force: bool, look: LookAtIma
             # A client that is gone did not hear of the flag.  Who replays looks for it as well.
             if error.errno != errno.ETIMEDOUT or not _is_flagged(image):
                 raise
+    return str(info["global_id"])
 
 
 def _is_flagged(image: "rbd.Image") -> bool:

@@ -61,8 +61,8 @@ def demote(mgr: Host, image: ImageText, force: bool = False) -> Outcome:
 @command("image resync", "w")
 def image_resync(mgr: Host, image: ImageText, force: bool = False) -> str:
     """Have an image made anew from its primary; --force if that can't be looked at"""
-    resync.resync(mgr.rados, parse_image(image), force, mgr.look)
-    mgr.supervisor.refresh()
+    global_id = resync.resync(mgr.rados, parse_image(image), force, mgr.look)
+    mgr.supervisor.refresh(global_id)
     return "Flagged image for resync from primary"
 
 

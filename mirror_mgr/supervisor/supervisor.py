@@ -7,7 +7,7 @@ in on threads of `process`, is kept, and is acted on by the next tick.
 import logging
 import threading
 import time
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Set, Tuple
 
 from ..clock import Clock
 from ..errors import MirrorError, NotFound
@@ -120,7 +120,7 @@ class Supervisor:
         self._known: Dict[str, store.Known] = {}
         self._saved: Dict[str, store.Known] = {}
         self._stopping = False
-        self._refresh = False
+        self._refresh: Set[str] = set()
         self._awake = self._last_tick = clock.monotonic()
 
     def start(self) -> None:
@@ -148,10 +148,10 @@ class Supervisor:
             done = ['failed: %s' % error]
         return ', '.join(done) or 'nothing to do'
 
-    def refresh(self) -> None:
-        """Have the workers look at pools and images again, with the next tick."""
+    def refresh(self, global_id: str = "") -> None:
+        """Have the workers look at pools again, and at this image, with the next tick."""
         with self._lock:
-            self._refresh = True
+            self._refresh.update({global_id})
 
     def restart(self, worker_id: Optional[str] = None) -> List[str]:
         """Given a worker, or none for all, start it afresh at once; return who was meant.
@@ -304,7 +304,7 @@ class Supervisor:
     def _tell(self) -> None:
         options = dict(self._host.worker_options())
         with self._lock:
-            refresh, self._refresh = self._refresh, False
+            refresh, self._refresh = self._refresh, set()
             for worker in self._workers.values():
                 if worker.process is None or worker.state == STOPPING:
                     continue
@@ -312,7 +312,8 @@ class Supervisor:
                     worker.process.send(WorkerOptions(options))
                     worker.told_options = options
                 if refresh:
-                    worker.process.send(Command(COMMAND_REFRESH))
+                    worker.process.send(Command(COMMAND_REFRESH, {
+                        'images': sorted(filter(None, refresh))}))
 
     def _save(self) -> None:
         with self._lock:

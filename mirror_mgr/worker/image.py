@@ -31,6 +31,8 @@ _PARENT_SECONDS = 3.0
 _NAME_SECONDS = 3.0
 # A mirror snapshot is announced twice, before and after it is complete.
 _SETTLE_SECONDS = 0.03
+# How often it is looked whether a full pool has room again.
+_FULL_SECONDS = 5.0
 # A sync is worth telling of when it takes longer than this.
 _TELL_SECONDS = 1.0
 
@@ -206,6 +208,9 @@ class ImageReplayer:
                                details={**self.status.details, "note": self._note}))
             # Whoever needs the image gets the time to take it, whatever news comes in.
             await asyncio.sleep(_YIELD_SECONDS)
+        except OutOfSpace as error:
+            self._tell(status.failed(str(error)))
+            return _FULL_SECONDS
         except MirrorError as error:
             self._tell(status.failed(str(error)))
         except Exception as error:

@@ -98,7 +98,8 @@ def _take(worker: Worker, message: protocol.Message, ended: asyncio.Event) -> No
         if message.name == protocol.COMMAND_STOP:
             ended.set()
         elif message.name == protocol.COMMAND_REFRESH:
-            worker.refresh()
+            images = message.args.get("images")
+            worker.refresh(images if isinstance(images, list) else ())
 
 
 class _PipeHandler(logging.Handler):

@@ -161,7 +161,10 @@ class WorkerOptions:
 
 @dataclasses.dataclass(frozen=True)
 class Command:
-    """``stop``: end in order, at once.  ``refresh``: look at pools and images again now."""
+    """``stop``: end in order, at once.
+
+    ``refresh``: look at pools again now, and at the images whose global ids are in ``images``.
+    """
 
     name: str = _is(_text)
     args: Mapping[str, Any] = _is(_mapping, default_factory=dict)

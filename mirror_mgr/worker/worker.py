@@ -4,7 +4,18 @@ import asyncio
 import logging
 import os
 import time
-from typing import Any, Awaitable, Callable, Dict, FrozenSet, List, Mapping, Optional, Tuple
+from typing import (
+    Any,
+    Awaitable,
+    Callable,
+    Dict,
+    FrozenSet,
+    List,
+    Mapping,
+    Optional,
+    Sequence,
+    Tuple,
+)
 
 from ..cluster.connection import Connection
 from ..errors import Fenced, MirrorError
@@ -78,11 +89,14 @@ class Worker:
         if "removed_copy_seconds" in options:
             self._delays.trash = float(options["removed_copy_seconds"])
 
-    def refresh(self) -> None:
-        """Look at pools and images again at once."""
+    def refresh(self, images: Sequence[str] = ()) -> None:
+        """Look at pools again at once, and at the images with these global ids."""
         self._news.set()
-        for pool, _ in self._pools.values():
+        for pool in self.pools:
             pool.refresh()
+            for _, replayer in pool.replayers():
+                if replayer.mirrored.global_id in images:
+                    replayer.wake()
 
     async def run(self) -> None:
         """Raise Fenced once this client was blocklisted: then the process has to end.

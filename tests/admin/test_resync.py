@@ -26,7 +26,7 @@ def silent(*args: Any) -> Sight:
 
 
 def test_the_peer_has_the_primary(site: FakeSite, copied: FakeImage) -> None:
-    resync(site, X, False, seeing(images={"global-x": SeenImage(True)}))
+    assert resync(site, X, False, seeing(images={"global-x": SeenImage(True)})) == "global-x"
     assert copied.flagged
 
 

@@ -39,7 +39,8 @@ def good():
             return
         say(Heartbeat(
             {'rss_bytes': 7, 'bytes_in_flight': 8},
-            (PoolReport(1, repr((dict(hello.options), hello.dead, type(message).__name__))),),
+            (PoolReport(1, repr((dict(hello.options), hello.dead, type(message).__name__,
+                                 *getattr(message, 'args', {}).values()))),),
             (ImageReport('p/i', 'g', 'replaying'),)))
 
 

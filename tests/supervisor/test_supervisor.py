@@ -310,8 +310,9 @@ def test_options_that_change_are_told(bench):
 def test_refresh(bench):
     bench.run()
     bench.supervisor.refresh()
+    bench.supervisor.refresh('g')
     bench.tick()
-    until(lambda: bench.heard()[2] == 'Command')
+    until(lambda: bench.heard()[2:] == ('Command', ['g']))
 
 
 def test_the_store_is_written_only_on_a_change(bench):

@@ -14,6 +14,7 @@ from mirror_mgr.errors import (
     MalformedData,
     NotReady,
 )
+from mirror_mgr.errors import AlreadyExists, Busy, Fenced, NotReady, OutOfSpace
 from mirror_mgr.replay.budget import Budget
 from mirror_mgr.replay.snapshot import Means
 from mirror_mgr.wire.constants import Feature, ImageMode, MirrorImageState, StatusState
@@ -365,6 +366,9 @@ class TestFailures:
         found, told = self.looks(AlreadyExists("image 'x' exists here"), 100)
         assert found == [0, 1, 3, 8, 18, 48, 78]
         assert (told.state, told.text) == (StatusState.ERROR, "image 'x' exists here")
+
+    def test_a_full_pool_is_looked_at_often(self):
+        assert self.looks(OutOfSpace("its quota is used up"), 21)[0] == [0, 5, 10, 15, 20]
 
     @pytest.mark.parametrize("error", [NotReady("promoted"), Busy("locked")])
     def test_who_needs_the_image_gets_the_time_to_take_it(self, error):

@@ -61,8 +61,8 @@ class FakeWorker:
     def set_options(self, values):
         self.calls.append(("options", values))
 
-    def refresh(self):
-        self.calls.append(("refresh",))
+    def refresh(self, images):
+        self.calls.append(("refresh", *images))
 
 
 def test_what_is_said_arrives_in_order(ends):
@@ -114,8 +114,10 @@ def served(ends, *lines):
 def test_messages_reach_the_worker(ends):
     assert served(ends, *map(encode, (
         WorkerOptions({"concurrent_syncs": 2}), Command("refresh"),
+        Command("refresh", {"images": ["g", "h"]}), Command("refresh", {"images": 5}),
         WorkerOptions({"concurrent_syncs": 3})))) == [
-            ("options", {"concurrent_syncs": 2}), ("refresh",),
+            ("options", {"concurrent_syncs": 2}), ("refresh",), ("refresh", "g", "h"),
+            ("refresh",),
             ("options", {"concurrent_syncs": 3})]
 
 

@@ -28,6 +28,10 @@ class FakeReplayer:
         self.syncing = None
         self.copied_ns = None
         self.history = SyncHistory()
+        self.woken = 0
+
+    def wake(self):
+        self.woken += 1
 
 
 class FakeLeader:
@@ -178,10 +182,13 @@ class TestOptions:
 
     def test_news_is_looked_at_at_once(self):
         async def body(worker):
-            pool = FakePool()
+            one, other = FakeReplayer(idle()), FakeReplayer(idle(), global_id="h")
+            pool = FakePool(one, other)
             worker._pools[2] = (pool, None)
             worker.refresh()
             assert worker._news.is_set() and pool.refreshed == 1
+            worker.refresh(["h", "unknown"])
+            assert (one.woken, other.woken) == (0, 1)
         with_worker(body)
 
 
