@@ -8,6 +8,7 @@ import rados
 import rbd
 
 from ..errors import Busy, InvalidArgument, MirrorError, from_errno
+from ..wire.constants import Feature
 from .access import explaining, open_image, open_pool
 from .modes import read_mode
 from .specs import ImageSpec, PoolSpec
@@ -26,6 +27,8 @@ def enable(cluster: "rados.Rados", spec: ImageSpec, mode: str) -> None:
         raise InvalidArgument(f"mode {mode!r}: must be 'journal' or 'snapshot'")
     with open_pool(cluster, spec.pool_spec) as ioctx, open_image(ioctx, spec) as image:
         def why(number: int) -> Optional[str]:
+            if is_left_copy(image):
+                return _left_copy(spec)
             if number == errno.EROFS:
                 if is_mirrored(image) and not image.mirror_image_get_info()["primary"]:
                     return "another site is its primary; change there what is to change"
@@ -130,11 +133,23 @@ def is_mirrored(image: "rbd.Image") -> bool:
     return bool(image.mirror_image_get_info()["state"] == rbd.RBD_MIRROR_IMAGE_ENABLED)
 
 
+def is_left_copy(image: "rbd.Image") -> bool:
+    """Whether it is what mirroring made and gave up, like a copy that came out of the trash."""
+    return bool(image.features() & Feature.NON_PRIMARY) and not is_mirrored(image)
+
+
+def _left_copy(spec: ImageSpec) -> str:
+    return ("it is a copy that is mirrored no more, and read-only; to make it an ordinary image, "
+            f"run: ceph rbd-mirror image restore {spec}")
+
+
 def require_mirrored(ioctx: "rados.Ioctx", image: "rbd.Image",
                      spec: ImageSpec) -> Dict[str, object]:
     """Return librbd's mirror image info; raise InvalidArgument unless the image is mirrored."""
     info = image.mirror_image_get_info()
     if info["state"] != rbd.RBD_MIRROR_IMAGE_ENABLED:
+        if is_left_copy(image):
+            raise InvalidArgument(f"image '{spec}': {_left_copy(spec)}")
         pool_mode = read_mode(ioctx, spec.pool_spec)
         if pool_mode == "image":
             cure = f"run: ceph rbd-mirror image enable {spec} snapshot"

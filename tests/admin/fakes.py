@@ -10,9 +10,11 @@ import rbd
 
 from mirror_mgr.admin import headers
 from mirror_mgr.wire import cls_rbd
-from mirror_mgr.wire.constants import Feature
+from mirror_mgr.wire.constants import Feature, StatusState
+from mirror_mgr.wire.encoding import Encoder
 from mirror_mgr.wire.header import ImageHeader
-from tests.replay.headers import replica
+from mirror_mgr.wire.mirror import SiteStatus
+from tests.replay.headers import replica, writable
 
 DISABLED, IMAGE, POOL = 0, 1, 2
 OWN_ID = 1
@@ -25,6 +27,15 @@ if not hasattr(rbd, "__file__"):  # python-rbd is not installed: its numbers fro
     }.items():
         setattr(rbd, f"RBD_MIRROR_{_name}", _number)
     rbd.RBD_FEATURE_EXCLUSIVE_LOCK, rbd.RBD_LOCK_MODE_EXCLUSIVE = 4, 0
+
+
+def status_of(own: SiteStatus) -> bytes:
+    """As the OSD gives it."""
+    body = Encoder().u8(own.state).string(own.description).utime(own.last_update_ns)
+    return Encoder().struct(2, 1, body.boolean(own.up).boolean(True).u32(0)).done()
+
+
+STALE = status_of(SiteStatus("", StatusState.REPLAYING, "replaying, {}", 5))
 
 
 def failure(kind: type, number: int) -> Exception:
@@ -47,7 +58,7 @@ class FakeImage:
         self.broken = broken
         self.snapshots = 0
         self.flagged = False  # for resync
-        self.header = replica()
+        self.header = replica() if mirrored and not primary else writable()
         self.promotable = False
         self.watchers: List[Tuple[int, str]] = []  # client ids and addresses
         self.non_primary = False  # the feature
@@ -63,6 +74,7 @@ class FakePool:
         self.peers: List[Dict[str, Any]] = []
         self.attributes: Dict[str, Dict[str, str]] = {}
         self.executed: List[Tuple[Any, ...]] = []
+        self.answers: Dict[str, bytes] = {"mirror_image_status_get": STALE}
         self.applications = ["rbd"]
 
     def add_peer(self, site_name: str, client_name: str = "client.c", direction: int = 2) -> str:
@@ -127,13 +139,15 @@ class FakeIoctx:
     def get_pool_id(self) -> int:
         return 7
 
-    def execute(self, oid: str, cls: str, method: str, data: bytes) -> None:
+    def execute(self, oid: str, cls: str, method: str, data: bytes,
+                length: int = 8192) -> Tuple[int, bytes]:
         self.pool.executed.append((oid, cls, method, data))
         for to in (True, False):
             call = cls_rbd.set_features(Feature.NON_PRIMARY if to else 0, Feature.NON_PRIMARY)
             if (method, data) == (call.method, call.data):
                 name = oid[len("rbd_header.id-"):]
                 self.pool.images[self.namespace, name].non_primary = to
+        return 0, self.pool.answers.get(method, b"")
 
     def notify(self, oid: str, message: str, timeout_ms: int) -> bool:
         if self.site.silent:
@@ -236,6 +250,8 @@ class OpenImage:
 
     def mirror_image_enable(self, mode: int) -> None:
         images = self.ioctx.pool.images
+        if self.features() & Feature.NON_PRIMARY and not self.fake.mirrored:
+            raise failure(rbd.Error, (errno.EROFS, errno.EINVAL)[mode])
         wrong = self.fake.mirrored and self.fake.mode != mode
         orphan = self.fake.parent and not images[self.ioctx.namespace, self.fake.parent].mirrored
         if wrong or orphan or self.ioctx.pool.modes[self.ioctx.namespace] != IMAGE:
@@ -287,7 +303,8 @@ class OpenImage:
                 for client_id, address in (*self.fake.watchers, (OWN_ID, "own"))]
 
     def features(self) -> int:
-        return Feature.EXCLUSIVE_LOCK if self.fake.mode == 1 else 0
+        lock = Feature.EXCLUSIVE_LOCK if self.fake.mode == 1 else 0
+        return int(self.fake.header.features) | lock
 
     def lock_acquire(self, mode: int) -> None:
         self.fake.on_lock()

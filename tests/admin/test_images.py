@@ -1,8 +1,12 @@
+from typing import Callable
+
 import pytest
 
-from mirror_mgr.admin import images
+from mirror_mgr.admin import images, promotion, resync
+from mirror_mgr.admin.peer_probe import Sight
 from mirror_mgr.admin.specs import ImageSpec, parse_image
-from mirror_mgr.errors import Busy, InvalidArgument, NotFound
+from mirror_mgr.errors import Busy, InvalidArgument, NotFound, ReadOnly
+from tests.replay.headers import copied, replica
 
 from .fakes import IMAGE, POOL, FakeImage, FakeSite
 
@@ -39,6 +43,22 @@ def test_enable_in_the_other_mode(site: FakeSite, image: FakeImage) -> None:
     images.enable(site, X, "snapshot")
     with pytest.raises(InvalidArgument, match="mirrored in snapshot mode.*image disable p/x"):
         images.enable(site, X, "journal")
+
+
+@pytest.mark.parametrize("act", [
+    lambda site: images.enable(site, X, "snapshot"), lambda site: images.enable(site, X, "journal"),
+    lambda site: images.snapshot(site, X),
+    lambda site: promotion.promote(site, X, False, lambda specs: {}, lambda *asked: Sight()),
+    lambda site: promotion.promote(site, X, True, lambda specs: {}, lambda *asked: Sight()),
+    lambda site: resync.resync(site, X, True, lambda *asked: Sight()),
+])
+def test_what_can_be_done_with_a_copy_out_of_the_trash(
+        site: FakeSite, image: FakeImage, act: Callable[[FakeSite], object]) -> None:
+    image.header = replica(copied(9, of=3))
+    with pytest.raises((InvalidArgument, ReadOnly),
+                       match="read-only; .*: ceph rbd-mirror image restore p/x"):
+        act(site)
+    assert not image.mirrored
 
 
 def test_clone_needs_its_parent(site: FakeSite, image: FakeImage) -> None:
