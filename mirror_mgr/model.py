@@ -132,6 +132,7 @@ class Standing:
     :ivar reason: for people; empty where the state says it all
     :ivar since: when it came into this state, where that is known
     :ivar copied: when the primary was as the copy is; of a primary image: as its oldest copy is
+    :ivar none_since: where `copied` is not known: since when, at least, there is no newer copy
     """
 
     state: str
@@ -139,6 +140,7 @@ class Standing:
     since: Optional[datetime] = None
     copied: Optional[datetime] = None
     sync: Optional[SyncProgress] = None
+    none_since: Optional[datetime] = None
 
 
 @dataclass(frozen=True)
@@ -188,6 +190,7 @@ class MirrorSnapshot:
 class ImageStatus:
     """One mirrored image.
 
+    :ivar id: empty while it has no copy here
     :ivar mode: ``journal`` or ``snapshot``
     :ivar primary: None where that was not looked up
     :ivar daemon: who replays it here
@@ -218,15 +221,15 @@ class PoolStatus:
     """A pool or namespace.
 
     :ivar states: how many images are in which state
+    :ivar images: also those of a peer site that have no copy here yet
     :ivar daemons: None unless details were asked for
-    :ivar images: likewise
     """
 
     daemon_health: Health
     image_health: Health
     states: Mapping[str, int]
+    images: Tuple[ImageStatus, ...] = ()
     daemons: Optional[Tuple[Daemon, ...]] = None
-    images: Optional[Tuple[ImageStatus, ...]] = None
 
     @property
     def health(self) -> Health:

@@ -104,13 +104,12 @@ def pool_status_json(status: PoolStatus) -> Dict[str, Any]:
         "daemon_health": status.daemon_health.name,
         "image_health": status.image_health.name,
         "states": dict(status.states),
+        "standings": _standings(status.images),
+        "oldest_copy_age_seconds": _least_age(_oldest(status.images)),
+        "copies_of_unknown_age": _unknown(status.images),
     }}
     if status.daemons is not None:
         found["daemons"] = [_daemon_json(daemon) for daemon in status.daemons]
-    if status.images is not None:
-        found["summary"]["standings"] = _standings(status.images)
-        oldest = _oldest(status.images)
-        found["summary"]["oldest_copy_age_seconds"] = _copy_age(oldest) if oldest else None
         found["images"] = [image_status_json(image) for image in status.images]
     return found
 
@@ -122,12 +121,25 @@ def _standings(images: Sequence[ImageStatus]) -> Dict[str, int]:
 
 
 def _oldest(images: Sequence[ImageStatus]) -> Optional[ImageStatus]:
-    known = [image for image in images if image.standing.copied is not None]
-    return max(known, key=lambda image: _copy_age(image) or 0.0) if known else None
+    return max((image for image in images if _least_age(image) is not None),
+               key=lambda image: _least_age(image) or 0.0, default=None)
 
 
-def _copy_age(image: ImageStatus) -> Optional[float]:
-    return _age(image.standing.copied, image.now)
+def _unknown(images: Sequence[ImageStatus]) -> int:
+    """How many images there are of whose copies no age is known."""
+    return sum(_least_age(image) is None for image in images)
+
+
+def _least_age(image: Optional[ImageStatus]) -> Optional[float]:
+    """Of its copy; if that is not known: how long, at least, there has been no newer one."""
+    if image is None:
+        return None
+    return _age(image.standing.copied or image.standing.none_since, image.now)
+
+
+def _age_text(image: ImageStatus) -> str:
+    sign = "" if image.standing.copied or not image.standing.none_since else "> "
+    return sign + span(_least_age(image))
 
 
 def _age(time: Optional[datetime], now: datetime) -> Optional[float]:
@@ -159,7 +171,6 @@ def pool_status_plain(status: PoolStatus) -> str:
         lines += ["", "DAEMONS"] + ([] if status.daemons else ["  none"])
         for daemon in status.daemons:
             lines += _daemon_lines(daemon) + [""]
-    if status.images is not None:
         lines += ["", "IMAGES"] + _images_lines(status.images)
     return "\n".join(lines)
 
@@ -168,12 +179,19 @@ def _images_lines(images: Sequence[ImageStatus]) -> List[str]:
     if not images:
         return ["  none"]
     standings = ", ".join(f"{count} {state}" for state, count in _standings(images).items())
-    oldest = _oldest(images)
-    worst = f"; oldest copy: {span(_copy_age(oldest))}, of {oldest.name}" if oldest else ""
     rows = [(image.name, _state_word(image.standing), span(_age(image.standing.since, image.now)),
-             span(_copy_age(image)), image.standing.reason)
+             _age_text(image), image.standing.reason)
             for image in sorted(images, key=lambda image: -states.ALL.index(image.standing.state))]
-    return [f"{standings}{worst}", "", table(("NAME", "STATE", "FOR", "COPY AGE", "REASON"), rows)]
+    return [f"{standings}{_oldest_text(images)}", "",
+            table(("NAME", "STATE", "FOR", "COPY AGE", "REASON"), rows)]
+
+
+def _oldest_text(images: Sequence[ImageStatus]) -> str:
+    oldest, unknown = _oldest(images), _unknown(images)
+    if oldest is None:
+        return ""
+    text = f"; oldest copy: {_age_text(oldest)}, of {oldest.name}"
+    return text + (f" ({unknown} of unknown age)" if unknown else "")
 
 
 def _state_word(standing: Standing) -> str:
@@ -226,6 +244,7 @@ def _standing_json(standing: Standing, now: datetime) -> Dict[str, Any]:
     return {
         "state": standing.state, "reason": standing.reason, "since": iso_time(standing.since),
         "copy_time": iso_time(standing.copied), "copy_age_seconds": _age(standing.copied, now),
+        "copy_none_since": iso_time(standing.none_since),
         "sync": _sync_json(standing.sync) if standing.sync else None,
     }
 
@@ -284,7 +303,7 @@ def _own_lines(image: ImageStatus) -> List[str]:
 def _copy_lines(site: SiteStatus, copy: Standing, now: datetime) -> List[str]:
     lines = [f"    {site.site_name or site.mirror_uuid}: "
              f"{_since(copy.state, copy.since, now)}"]
-    if copy.copied is not None:
+    if copy.copied is not None or copy.none_since is not None:
         lines[0] += f"; {_copied(copy, now)}"
     if copy.reason:
         lines.append(f"      {copy.reason}")
@@ -296,10 +315,12 @@ def _since(state: str, since: Optional[datetime], now: datetime) -> str:
 
 
 def _copied(standing: Standing, now: datetime) -> str:
-    if standing.copied is None:
-        first = standing.state in (states.SYNCING, states.WAITING)
-        return "none that is whole yet" if first else "its age is not known"
-    return f"as of {_when(standing.copied, now)}"
+    if standing.copied is not None:
+        return f"as of {_when(standing.copied, now)}"
+    if standing.none_since is not None:
+        return f"none that is newer than {_when(standing.none_since, now)}"
+    first = standing.state in (states.SYNCING, states.WAITING)
+    return "none that is whole yet" if first else "its age is not known"
 
 
 def _when(time: datetime, now: datetime) -> str:

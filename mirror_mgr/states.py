@@ -16,3 +16,8 @@ SPLIT_BRAIN = "split-brain"  # each side has changes that the other lacks
 
 # The last is what is in the most need of a look.
 ALL = (PRIMARY, UP_TO_DATE, SYNCING, WAITING, DEMOTED, STOPPED, UNREPLAYED, ERROR, SPLIT_BRAIN)
+
+
+def entries_behind(count: int) -> str:
+    """Return why a copy that follows a journal is not up to date."""
+    return f"catching up, {count} {'entry' if count == 1 else 'entries'} behind"

@@ -120,7 +120,12 @@ images: 2 total
     1 replaying"""
     assert output.pool_status_json(status) == {"summary": {
         "health": "WARNING", "daemon_health": "OK", "image_health": "WARNING",
-        "states": {"unknown": 1, "replaying": 1}}}
+        "states": {"unknown": 1, "replaying": 1}, "standings": {},
+        "oldest_copy_age_seconds": None, "copies_of_unknown_age": 0}}
+    told = output.pool_status_json(dataclasses.replace(status, images=(UNKNOWN, SYNCING)))
+    assert told == {"summary": {**told["summary"], "oldest_copy_age_seconds": 45600.0,
+                                "standings": {"unreplayed": 1, "syncing": 1},
+                                "copies_of_unknown_age": 1}}
 
 
 def test_pool_status_of_nothing_in_detail() -> None:
@@ -139,8 +144,8 @@ IMAGES
 
 
 def test_pool_status_in_detail() -> None:
-    status = PoolStatus(Health.OK, Health.OK, {"replaying": 2}, (DAEMON,),
-                        (UNKNOWN, SYNCING, IMAGE))
+    status = PoolStatus(Health.OK, Health.OK, {"replaying": 2}, (UNKNOWN, SYNCING, IMAGE),
+                        (DAEMON,))
     assert bare(output.pool_status_plain(status)) == """\
 health: OK
 daemon health: OK
@@ -159,7 +164,7 @@ service 4290:
 
 
 IMAGES
-1 unreplayed, 1 syncing, 1 primary; oldest copy: 13 h, of s
+1 unreplayed, 1 syncing, 1 primary; oldest copy: 13 h, of s (1 of unknown age)
 
 NAME  STATE        FOR    COPY AGE  REASON
 j     unreplayed   -      -         nobody has told of it
@@ -170,9 +175,21 @@ x     primary      -      3 min"""
     assert summary["oldest_copy_age_seconds"] == 12 * 3600 + 40 * 60
 
 
+def test_the_copy_that_never_came_is_the_oldest() -> None:
+    never = dataclasses.replace(IMAGE, name="n", standing=Standing(
+        "primary", "site-b: error: no space",
+        none_since=datetime(2026, 11, 22, tzinfo=timezone.utc)))
+    status = PoolStatus(Health.OK, Health.OK, {}, (SYNCING, never), (DAEMON,))
+    text = output.pool_status_plain(status)
+    assert "; oldest copy: > 37 h, of n\n" in text
+    assert "n     primary      -      > 37 h    site-b: error: no space" in text
+    summary = output.pool_status_json(status)["summary"]
+    assert summary["oldest_copy_age_seconds"] == 36 * 3600 + 40 * 60
+
+
 def test_callouts_of_a_daemon() -> None:
     daemon = Daemon("1", callouts=("a", "b"))
-    status = PoolStatus(Health.OK, Health.OK, {}, (daemon,), ())
+    status = PoolStatus(Health.OK, Health.OK, {}, (), (daemon,))
     assert "\n  callouts: [a,b]\n" in output.pool_status_plain(status)
     assert output.pool_status_json(status)["daemons"][0]["callouts"] == ["a", "b"]
 
@@ -209,6 +226,7 @@ def test_a_copy_that_syncs() -> None:
     assert output.image_status_json(SYNCING)["standing"] == {
         "state": "syncing", "reason": "", "since": "2026-11-23T12:36:57Z",
         "copy_time": "2026-11-23T00:00:00Z", "copy_age_seconds": 45600.0,
+        "copy_none_since": None,
         "sync": {"percent": 34.6, "snapshot": "2026-11-23T12:40:00Z", "bytes_done": 700 << 20,
                  "bytes_total": 2 << 30, "bytes_per_second": 120.5 * (1 << 20),
                  "seconds_left": 11.0}}
@@ -219,6 +237,14 @@ def test_a_copy_of_which_little_is_known() -> None:
   standing:    unreplayed
   reason:      nobody has told of it
   copy:        its age is not known""")
+
+
+def test_a_copy_that_is_not_there_yet() -> None:
+    since = dataclasses.replace(UNKNOWN, standing=Standing(
+        "error", "no space", none_since=MINUTES_AGO))
+    assert output.image_status_plain(since).endswith(
+        "  copy:        none that is newer than 2026-11-23T12:36:57Z (3 min ago)")
+    assert output.image_status_json(since)["standing"]["copy_none_since"] == "2026-11-23T12:36:57Z"
 
 
 def test_a_copy_from_the_future_is_as_new_as_can_be() -> None:
@@ -270,7 +296,8 @@ def test_image_status_json() -> None:
         "state": "up+replaying", "description": 'replaying, {"replay_state":"idle"}',
         "last_update": "2026-11-23 12:38:57", "standing": {
             "state": "up-to-date", "reason": "", "since": "2026-11-23T12:40:00Z",
-            "copy_time": "2026-11-23T12:36:57Z", "copy_age_seconds": 183.0, "sync": None}}]
+            "copy_time": "2026-11-23T12:36:57Z", "copy_age_seconds": 183.0,
+            "copy_none_since": None, "sync": None}}]
     assert "split_brain" not in found
     assert found["snapshots"][1] == {
         "id": 9, "name": ".mirror.primary.8.7", "demoted": True, "mirror_peer_uuids": [PEER_UUID]}

@@ -8,7 +8,7 @@ import rbd
 
 from ..errors import Busy, DeadlineExceeded, InvalidArgument, MalformedData, MirrorError
 from ..wire.header import ImageHeader
-from . import forks, headers
+from . import forks, headers, mirrored
 from .access import explaining, open_image, open_pool
 from .images import each, mirrored_images, require_mirrored, together
 from .modes import require_enabled
@@ -32,8 +32,9 @@ def promote(cluster: "rados.Rados", spec: ImageSpec, force: bool, forced: Forced
             info = require_mirrored(ioctx, image, spec)
             if info["primary"]:
                 raise InvalidArgument(f"image '{spec}': it is primary here already")
-        failures = forced([spec]) if force else _promote(
-            ioctx, spec.pool_spec, {spec: str(info["global_id"])}, look)
+        images = {spec: str(info["global_id"])}
+        failures = forced([spec]) if force else _promote(ioctx, spec.pool_spec, images, look)
+        _tell(ioctx, images, failures)
     if failures:
         raise together(failures)
 
@@ -48,9 +49,21 @@ def promote_all(cluster: "rados.Rados", spec: PoolSpec, force: bool, forced: For
         require_enabled(ioctx, spec)
         images = {image: found.global_id for image, found in mirrored_images(ioctx, spec).items()
                   if not found.primary}
-        if images and not force:
-            return len(images), _promote(ioctx, spec, images, look)
-    return len(images), forced(list(images)) if images else {}
+        if not images:
+            return 0, {}
+        failures = forced(list(images)) if force else _promote(ioctx, spec, images, look)
+        _tell(ioctx, images, failures)
+    return len(images), failures
+
+
+def _tell(ioctx: "rados.Ioctx", images: Dict[ImageSpec, str],
+          failures: Dict[ImageSpec, MirrorError]) -> None:
+    """Have the statuses say that images were promoted.  Where that fails, a worker will."""
+    def tell(spec: ImageSpec) -> None:
+        with explaining(f"image '{spec}': can't tell that it was promoted"):
+            mirrored.tell_promoted(ioctx, images[spec])
+
+    each([spec for spec in images if spec not in failures], tell)
 
 
 def _promote(ioctx: "rados.Ioctx", pool: PoolSpec, images: Dict[ImageSpec, str],

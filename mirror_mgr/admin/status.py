@@ -3,22 +3,36 @@
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
-from typing import Any, Callable, Dict, Iterable, Iterator, Mapping, NamedTuple, Optional, Tuple
+from typing import (
+    Callable,
+    Collection,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Tuple,
+)
 
 import rados
 import rbd
 
 from .. import states
+from ..errors import NotReady
 from ..model import Daemon, Health, ImageStatus, MirrorSnapshot, PoolStatus, SiteStatus, Standing
-from ..wire.constants import MirrorImageState, SnapState
+from ..wire import mirror as wire
+from ..wire.constants import ImageMode, SnapState
 from ..wire.header import ImageHeader
 from ..wire.snapshot import MirrorNamespace
 from ..worker.protocol import ImageReport
-from . import divergence, headers, sites, standing
+from . import divergence, headers, mirrored, names, sites, standing
 from .access import explaining, open_image, open_pool
 from .divergence import Account
 from .forks import marks
 from .images import require_mirrored
+from .mirrored import Mirrored
 from .modes import require_enabled
 from .peer_probe import LookAtImages
 from .peers import list_peers, see_image, sources
@@ -27,6 +41,11 @@ from .specs import ImageSpec, PoolSpec
 from .words import IMAGE_MODES, STATUS_STATES, word
 
 _HEALTHY = ("replaying", "stopped")
+# Of an image without a local status, how rbd would call what a worker says of it.
+_WORDS = {states.ERROR: "error", states.SPLIT_BRAIN: "error", states.SYNCING: "syncing",
+          states.WAITING: "starting_replay", states.STOPPED: "stopped"}
+# No description that is meant is longer.
+_MOST_CHARACTERS = 4000
 
 
 @dataclass(frozen=True)
@@ -63,7 +82,7 @@ def _hearsay(ioctx: "rados.Ioctx", witnesses: Witnesses, spec: PoolSpec) -> _Hea
 
 def pool_status(cluster: "rados.Rados", witnesses: Witnesses, spec: PoolSpec,
                 detail: bool = False) -> PoolStatus:
-    """Sum up the images of a pool or namespace; with `detail` also each daemon and image.
+    """Sum up the images of a pool or namespace; with `detail` also each daemon.
 
     Raise InvalidArgument if it is not mirrored.
     """
@@ -73,13 +92,14 @@ def pool_status(cluster: "rados.Rados", witnesses: Witnesses, spec: PoolSpec,
             counts = {word(STATUS_STATES, state): count
                       for state, count in sorted(rbd.RBD().mirror_image_status_summary(ioctx))}
             daemons = witnesses.services(ioctx.get_pool_id())
-            return PoolStatus(
-                daemon_health=daemons.health,
-                image_health=image_health(counts),
-                states=counts,
-                daemons=daemons.daemons if detail else None,
-                images=(_all_images(ioctx, daemons, _hearsay(ioctx, witnesses, spec)) if detail
-                        else None))
+            images = _all_images(ioctx, spec, daemons, _hearsay(ioctx, witnesses, spec))
+    for image in images:
+        if not image.id:  # librbd does not count it
+            state = image.local.state.partition("+")[2]
+            counts[state] = counts.get(state, 0) + 1
+    return PoolStatus(
+        daemon_health=daemons.health, image_health=image_health(counts), states=counts,
+        images=images, daemons=daemons.daemons if detail else None)
 
 
 def image_health(states: Iterable[str]) -> Health:
@@ -94,52 +114,51 @@ def image_status(cluster: "rados.Rados", witnesses: Witnesses, spec: ImageSpec) 
     with open_pool(cluster, spec.pool_spec) as ioctx, \
             open_image(ioctx, spec, read_only=True) as image, \
             explaining(f"image '{spec}': can't read its status"):
-        primary = _is_primary(ioctx, image, spec)
-        mode = word(IMAGE_MODES, image.mirror_image_get_mode())
-        status = image.mirror_image_get_status()
-        instance_id = _instance_id(image) if status.get("up") else None
+        known = mirrored.find(ioctx, str(image.id()), spec.name)
+        if known is None:
+            names.require_free(spec, witnesses.reports.values())
+            require_mirrored(ioctx, image, spec)
+            raise NotReady(f"image '{spec}': its mirroring is just being enabled; ask again")
         daemons = witnesses.services(ioctx.get_pool_id())
-        header = headers.read(ioctx, [status["id"]]).get(status["id"])
-        found = _told(_Facts(status, mode, primary, header), _peer_names(ioctx),
-                      daemons.by_instance(instance_id), _hearsay(ioctx, witnesses, spec.pool_spec))
-        if primary and mode == "snapshot" and header is not None:
+        instance_id = _instance_id(image) if any(
+            one.up and not one.mirror_uuid for one in known.statuses) else None
+        found = _told(known, _peers_of(ioctx), daemons.by_instance(instance_id),
+                      _hearsay(ioctx, witnesses, spec.pool_spec))
+        header = known.header
+        if known.primary and known.mode == ImageMode.SNAPSHOT and header is not None:
             found = replace(found, snapshots=_snapshots(header))
         if found.standing.state == states.SPLIT_BRAIN and header is not None:
             return _explained(cluster, ioctx, spec, found, header, witnesses.look)
         return found
 
 
-def _is_primary(ioctx: "rados.Ioctx", image: "rbd.Image", spec: ImageSpec) -> bool:
-    if image.mirror_image_get_info()["state"] == MirrorImageState.CREATING:
-        return False
-    return bool(require_mirrored(ioctx, image, spec)["primary"])
-
-
 @dataclass(frozen=True)
-class _Facts:
-    """What the cluster holds of an image: `status` as python-rbd gives it."""
+class _Peer:
+    """:ivar uuid: of the pool's entry for it"""
 
-    status: Mapping[str, Any]
-    mode: str
-    primary: Optional[bool]
-    header: Optional[ImageHeader]
+    uuid: str
+    site_name: str
 
 
-def _told(facts: _Facts, peer_names: Mapping[str, str], daemon: Optional[Daemon],
+def _told(image: Mirrored, peers: Mapping[str, _Peer], daemon: Optional[Daemon],
           hearsay: _Hearsay) -> ImageStatus:
-    status, global_id = facts.status, facts.status["info"]["global_id"]
-    local, peers = _local(status), _peers(status, peer_names)
+    now = datetime.now(timezone.utc)
+    local, others = _local(image.statuses), _others(image.statuses, peers)
     copies: Tuple[Standing, ...] = ()
-    if facts.primary:
-        copies = tuple(standing.of_site(site) for site in peers)
-        here = standing.of_primary(list(zip(peers, copies)))
+    if image.primary:
+        copies = tuple(standing.of_peer(
+            site, image.header, peers[site.mirror_uuid].uuid if site.mirror_uuid in peers else "",
+            now) for site in others)
+        here = standing.of_primary(list(zip(others, copies)))
     else:
-        here = standing.of_copy(local, facts.header, hearsay.reports.get(global_id),
-                                hearsay.trouble)
+        here = standing.of_copy(local, image.header, hearsay.reports.get(image.global_id),
+                                hearsay.trouble, now)
     return ImageStatus(
-        name=status["name"], id=status["id"], global_id=global_id, mode=facts.mode,
-        primary=facts.primary, local=local, daemon=daemon if status.get("up") else None,
-        peers=peers, now=datetime.now(timezone.utc), standing=here, copies=copies)
+        name=image.name, id=image.id, global_id=image.global_id,
+        mode=word(IMAGE_MODES, image.mode),
+        primary=image.primary, local=local,
+        daemon=daemon if local.state.startswith("up+") else None,
+        peers=others, now=now, standing=here, copies=copies)
 
 
 def _explained(cluster: "rados.Rados", ioctx: "rados.Ioctx", spec: ImageSpec, image: ImageStatus,
@@ -162,20 +181,30 @@ def _explained(cluster: "rados.Rados", ioctx: "rados.Ioctx", spec: ImageSpec, im
     return replace(image, split_brain=divergence.explain(str(spec), here, there))
 
 
-def _all_images(ioctx: "rados.Ioctx", daemons: Services,
+def _all_images(ioctx: "rados.Ioctx", spec: PoolSpec, daemons: Services,
                 hearsay: _Hearsay) -> Tuple[ImageStatus, ...]:
-    info = dict(rbd.RBD().mirror_image_info_list(ioctx))
     instances = dict(rbd.RBD().mirror_image_instance_id_list(ioctx))
-    peer_names = _peer_names(ioctx)
-    statuses = {status["id"]: status for status in rbd.RBD().mirror_image_status_list(ioctx)}
-    primary = {image_id: bool(one["primary"]) for image_id, one in info.items()}
-    known = headers.read(ioctx, (id for id in statuses if not primary.get(id)))
-    found = [_told(
-        _Facts(status, word(IMAGE_MODES, info[id]["mode"]) if id in info else "unknown",
-               primary.get(id), known.get(id)),
-        peer_names, daemons.by_instance(instances.get(id)), hearsay)
-        for id, status in statuses.items()]
+    peers = _peers_of(ioctx)
+    here = mirrored.read(ioctx)
+    found = [_told(image, peers, daemons.by_instance(instances.get(image.id)), hearsay)
+             for image in here]
+    found += _without_copy(spec, hearsay.reports.values(), {image.global_id for image in here})
     return tuple(sorted(found, key=lambda image: image.name))
+
+
+def _without_copy(spec: PoolSpec, reports: Iterable[ImageReport],
+                  here: Collection[str]) -> List[ImageStatus]:
+    """Images of the peer that our own workers have no copy of yet, by what they say."""
+    found = []
+    for report in reports:
+        pool, _, name = report.spec.rpartition("/")
+        if pool == str(spec) and report.global_id not in here:
+            state = f"up+{_WORDS.get(report.state, 'unknown')}"
+            found.append(ImageStatus(
+                name=name, id="", global_id=report.global_id, mode="unknown", primary=False,
+                local=SiteStatus("", "", state, report.reason, None), daemon=None, peers=(),
+                now=datetime.now(timezone.utc), standing=standing.of_report(report)))
+    return found
 
 
 def _mirror_uuid(ioctx: "rados.Ioctx") -> str:
@@ -186,14 +215,14 @@ def _mirror_uuid(ioctx: "rados.Ioctx") -> str:
 def _instance_id(image: "rbd.Image") -> Optional[str]:
     try:
         return str(image.mirror_image_get_instance_id())
-    except rbd.ImageNotFound:  # how python-rbd spells ENOENT
+    except rbd.Error:  # no status, or its writer is gone by now
         return None
 
 
-def _peer_names(ioctx: "rados.Ioctx") -> Dict[str, str]:
-    """Site names by mirror uuid.  Peers are entered in the pool's default namespace."""
+def _peers_of(ioctx: "rados.Ioctx") -> Dict[str, _Peer]:
+    """By mirror uuid.  Peers are entered in the pool's default namespace."""
     with _default_namespace(ioctx):
-        return {peer["mirror_uuid"]: peer["site_name"]
+        return {peer["mirror_uuid"]: _Peer(peer["uuid"], peer["site_name"])
                 for peer in rbd.RBD().mirror_peer_list(ioctx) if peer["mirror_uuid"]}
 
 
@@ -207,34 +236,36 @@ def _default_namespace(ioctx: "rados.Ioctx") -> Iterator[None]:
         ioctx.set_namespace(namespace)
 
 
-def _peers(status: Mapping[str, Any], names: Mapping[str, str]) -> Tuple[SiteStatus, ...]:
+def _others(statuses: Iterable[wire.SiteStatus],
+            peers: Mapping[str, _Peer]) -> Tuple[SiteStatus, ...]:
     """What the peer sites say; one that says nothing is unknown."""
-    said = [_site(remote, names.get(remote["mirror_uuid"], ""))
-            for remote in status["remote_statuses"]]
+    names = {mirror_uuid: peer.site_name for mirror_uuid, peer in peers.items()}
+    said = [_site(one, names.get(one.mirror_uuid, "")) for one in statuses if one.mirror_uuid]
     silent = sorted(set(names) - {site.mirror_uuid for site in said})
     return tuple(said + [_silent(uuid, names[uuid]) for uuid in silent])
 
 
-def _local(status: Mapping[str, Any]) -> SiteStatus:
-    """What our own site says: python-rbd leaves it out while only a peer has said something."""
-    return _site(status, "") if "state" in status else _silent("", "")
+def _local(statuses: Iterable[wire.SiteStatus]) -> SiteStatus:
+    """What our own site says."""
+    return next((_site(one, "") for one in statuses if not one.mirror_uuid), _silent("", ""))
 
 
 def _silent(mirror_uuid: str, site_name: str) -> SiteStatus:
     return SiteStatus(mirror_uuid, site_name, "down+unknown", "status not found", None)
 
 
-def _site(status: Mapping[str, Any], site_name: str) -> SiteStatus:
+def _site(said: wire.SiteStatus, site_name: str) -> SiteStatus:
     return SiteStatus(
-        mirror_uuid=status.get("mirror_uuid", ""), site_name=site_name,
-        state=("up+" if status["up"] else "down+") + word(STATUS_STATES, status["state"]),
-        description=status["description"], last_update=_utc(status["last_update"]))
+        mirror_uuid=said.mirror_uuid, site_name=site_name,
+        state=("up+" if said.up else "down+") + said.state.name.lower(),
+        description=standing.line(said.description, _MOST_CHARACTERS),
+        last_update=_utc(said.last_update_ns))
 
 
-def _utc(time: datetime) -> Optional[datetime]:
-    """python-rbd gives naive UTC, and the epoch for never."""
-    aware = time.replace(tzinfo=timezone.utc)
-    return aware if aware.timestamp() else None
+def _utc(nanoseconds: int) -> Optional[datetime]:
+    """0 stands for never."""
+    seconds = nanoseconds // 10**9
+    return datetime.fromtimestamp(seconds, timezone.utc) if seconds else None
 
 
 def _snapshots(header: ImageHeader) -> Tuple[MirrorSnapshot, ...]:

@@ -121,6 +121,18 @@ def decode_mirror_image_status_get(data: bytes) -> Tuple[SiteStatus, ...]:
     return decode_image_status(Decoder(data))
 
 
+def mirror_image_status_list(start_after: str = "", count: int = 1024) -> Call:
+    return _page("mirror_image_status_list", start_after, count)
+
+
+def decode_mirror_image_status_list(
+        data: bytes) -> Tuple[Dict[str, MirrorImage], Dict[str, Tuple[SiteStatus, ...]]]:
+    """Return the mirrored images by image id, and the statuses of those that have any."""
+    source = Decoder(data)
+    return (source.map_(Decoder.string, MirrorImage.decode),
+            source.map_(Decoder.string, decode_image_status))
+
+
 def mirror_image_status_remove(global_id: str) -> Call:
     return _call("mirror_image_status_remove", Encoder().string(global_id))
 

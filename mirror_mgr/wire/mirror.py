@@ -100,10 +100,18 @@ class SiteStatus:
     def _decode_body(cls, body: Decoder, version: int) -> "SiteStatus":
         return cls(
             mirror_uuid=body.string() if version >= 2 else "",
-            state=body.enum(StatusState, body.u8()),
+            state=_state(body.u8()),
             description=body.string(),
             last_update_ns=body.utime(),
             up=body.boolean())
+
+
+def _state(number: int) -> StatusState:
+    """What another site wrote: one that is not known must not hide all the others."""
+    try:
+        return StatusState(number)
+    except ValueError:
+        return StatusState.UNKNOWN
 
 
 def decode_image_status(source: Decoder) -> Tuple[SiteStatus, ...]:

@@ -1,4 +1,4 @@
-from typing import Any, Dict
+from typing import Any, Dict, List
 
 import pytest
 
@@ -7,10 +7,12 @@ from mirror_mgr.admin.forks import Mark
 from mirror_mgr.admin.peer_probe import LookAtImages, SeenImage, Sight
 from mirror_mgr.admin.specs import ImageSpec, parse_image, parse_pool
 from mirror_mgr.errors import Busy, DeadlineExceeded, InvalidArgument, MirrorError
-from mirror_mgr.wire.constants import SnapState
+from mirror_mgr.wire.constants import SnapState, StatusState
+from mirror_mgr.wire.encoding import Decoder
+from mirror_mgr.wire.mirror import SiteStatus
 from tests.replay import headers
 
-from .fakes import FakeImage, FakeSite
+from .fakes import FakeImage, FakeSite, status_of
 
 X = parse_image("p/x")
 
@@ -48,6 +50,27 @@ def test_promote_all(site: FakeSite, copied: FakeImage) -> None:
     error = MirrorError("crashed")
     assert promotion.promote_all(site, parse_pool("p"), True, forced({X: error}), silent) == (
         2, {X: error})
+
+
+def told(site: FakeSite) -> List[str]:
+    """Whose statuses were written."""
+    return [Decoder(data).string() for _, _, method, data in site.pools["p"].executed
+            if method == "mirror_image_status_set"]
+
+
+def test_what_a_dead_worker_said_counts_no_more(site: FakeSite, copied: FakeImage) -> None:
+    pool = site.pools["p"]
+    promotion.promote(site, X, True, forced({}), silent)
+    assert told(site) == ["global-x"]
+    pool.executed.clear()
+    pool.images["", "y"] = FakeImage(False, mirrored=True)
+    promotion.promote_all(site, parse_pool("p"), True, forced({X: MirrorError("crashed")}), silent)
+    assert told(site) == ["global-y"]
+    pool.executed.clear()
+    pool.answers["mirror_image_status_get"] = status_of(
+        SiteStatus("", StatusState.REPLAYING, "replaying", 5, up=True))
+    promotion.promote(site, X, True, forced({}), silent)
+    assert told(site) == []
 
 
 def test_not_mirrored(site: FakeSite, copied: FakeImage) -> None:

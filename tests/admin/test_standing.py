@@ -49,7 +49,7 @@ def worker_said(status: worker_status.ImageStatus) -> SiteStatus:
     (replaying(replay_state="syncing", syncing_percent=3, local_snapshot_timestamp=8,
                remote_snapshot_timestamp=9), states.SYNCING, ""),
     (replaying(entries_behind_primary=0, entries_per_second=1.0), states.UP_TO_DATE, ""),
-    (replaying(entries_behind_primary=7), states.SYNCING, "7 journal entries behind"),
+    (replaying(entries_behind_primary=7), states.SYNCING, "catching up, 7 entries behind"),
     (said("up+syncing", "bootstrapping, IMAGE_COPY/COPY_OBJECT 3%"), states.SYNCING,
      "bootstrapping, IMAGE_COPY/COPY_OBJECT 3%"),
     (said("up+replaying", "replaying"), states.WAITING, "replaying"),

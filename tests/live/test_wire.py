@@ -189,6 +189,9 @@ def test_mirroring(ioctx, site) -> None:
         ask(ioctx, oid, cls_rbd.mirror_image_status_get("gid")))
     assert [(s.mirror_uuid, s.state, s.description, s.up) for s in found] == [
         (s.mirror_uuid, s.state, s.description, False) for s in (own, other)]
+    listed, statuses = cls_rbd.decode_mirror_image_status_list(
+        ask(ioctx, oid, cls_rbd.mirror_image_status_list()))
+    assert (listed["1"].global_id, statuses) == ("gid", {"1": found})
     ask(ioctx, oid, cls_rbd.mirror_image_status_remove("gid"))
     ask(ioctx, oid, cls_rbd.mirror_image_set("1", MirrorImage(
         "gid", MirrorImageState.DISABLING, ImageMode.SNAPSHOT)))

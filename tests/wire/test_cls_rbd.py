@@ -44,6 +44,7 @@ CALLS = [
     ("mirror_image_remove", encoded().string("1"), ("1",)),
     ("mirror_image_status_set", encoded().string("g").raw(STATUS.encode()), ("g", STATUS)),
     ("mirror_image_status_get", encoded().string("g"), ("g",)),
+    ("mirror_image_status_list", *PAGE),
     ("mirror_image_status_remove", encoded().string("g"), ("g",)),
     ("mirror_instances_list", encoded(), ()),
     ("namespace_list", *PAGE),

@@ -97,8 +97,20 @@ def test_status_of_both_sites_and_of_release_14() -> None:
     both = status_fields(Encoder(), own).boolean(True).u32(1)
     data = Encoder().struct(2, 1, status_fields(both, other)).done()
     assert cls_rbd.decode_mirror_image_status_get(data) == (own, other)
+    image = MirrorImage("g", MirrorImageState.ENABLED, ImageMode.SNAPSHOT)
+    listed = Encoder().map_({"1": image, "2": image}, Encoder.string,
+                            lambda out, one: out.raw(one.encode()))
+    listed.map_({"2": data}, Encoder.string, Encoder.raw)
+    assert cls_rbd.decode_mirror_image_status_list(listed.done()) == (
+        {"1": image, "2": image}, {"2": (own, other)})
     old = Encoder().struct(1, 1, status_fields(Encoder(), own)).done()
     assert cls_rbd.decode_mirror_image_status_get(old) == (own,)
+
+
+def test_a_state_that_is_not_known() -> None:
+    body = Encoder().string("uuid").u8(77).string("as of release 30").utime(6).boolean(True)
+    assert SiteStatus.decode(Decoder(Encoder().struct(2, 2, body).done())) == SiteStatus(
+        "uuid", StatusState.UNKNOWN, "as of release 30", 6, True)
 
 
 @pytest.mark.parametrize("value", [
