@@ -1,6 +1,7 @@
 """One connection to one site, with its calls handed to the asyncio loop."""
 
 import asyncio
+import errno
 import json
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +11,7 @@ import rados
 import rbd
 
 from ..errors import NotReady, from_errno
-from .faults import translate
+from .faults import of_site, translate
 from .full import FullPools
 from .pool import Pool
 
@@ -131,6 +132,8 @@ class Connection:
         """Run a monitor command; return its output, raise by its errno."""
         code, out, text = await self.run(
             self.cluster.mon_command, json.dumps(dict(command)), b"")
+        if code == -errno.ETIMEDOUT:
+            raise of_site(code, self.name, command["prefix"])
         if code:
             raise from_errno(code, f"site {self.name!r}: {command['prefix']}: {text}")
         return bytes(out)

@@ -1,8 +1,9 @@
 """librados' and librbd's failures as errors of our tree."""
 
+import errno
 import os
 
-from ..errors import ClusterError, MirrorError, from_errno
+from ..errors import ClusterError, DeadlineExceeded, MirrorError, from_errno
 
 
 def translate(error: Exception, what: str) -> MirrorError:
@@ -14,6 +15,14 @@ def translate(error: Exception, what: str) -> MirrorError:
         reason = getattr(error, "strerror", None) or str(error)
         return from_errno(number, f"{what}: {reason}")
     return ClusterError(f"{what}: {error}")
+
+
+def of_site(code: int, site: str, what: str) -> MirrorError:
+    """Given a negative return value of `what` at a site, return the error to raise."""
+    if code == -errno.ETIMEDOUT:
+        return DeadlineExceeded(f"site {site!r} does not answer; check its monitors, OSDs and "
+                                f"network ({what} timed out)")
+    return failed(code, f"site {site!r}: {what}")
 
 
 def failed(code: int, what: str) -> MirrorError:

@@ -23,7 +23,7 @@ import rbd
 
 from ..errors import Fenced, MirrorError, NotFound, OutOfSpace
 from ..wire.cls import Call
-from .faults import failed, translate
+from .faults import of_site, translate
 from .full import refused
 from .omap import MOST_BYTES, PAGE, Whole, collect, last_key, read_omap
 from .operation import Operation
@@ -378,7 +378,7 @@ class Pool:
     def _error(self, code: int, verb: str, oid: str) -> MirrorError:
         if -code in (errno.ENOSPC, errno.EDQUOT):
             return self._refused(code)
-        return failed(code, f"site {self.connection.name!r}: {verb} of {oid}")
+        return of_site(code, self.connection.name, f"{verb} of {oid}")
 
     async def aio(self, start: Callable[[Callable[..., None]], Any]) -> Any:
         """Start an aio call and wait for (return value, first datum) on the loop.

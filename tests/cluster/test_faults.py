@@ -2,7 +2,7 @@ import errno
 
 import pytest
 
-from mirror_mgr.cluster.faults import failed, translate
+from mirror_mgr.cluster.faults import failed, of_site, translate
 from mirror_mgr.errors import (
     Busy,
     ClusterError,
@@ -54,3 +54,12 @@ def test_an_error_of_ours_stays_what_it_is():
 
 def test_a_return_value_is_told_in_words():
     assert str(failed(-errno.ENOENT, "stat of o")) == "stat of o: No such file or directory"
+
+
+def test_a_site_that_does_not_answer_is_named_with_what_to_look_at():
+    error = of_site(-errno.ETIMEDOUT, "site-a", "mirror_peer_ping of rbd_mirroring")
+    assert isinstance(error, DeadlineExceeded)
+    assert str(error) == ("site 'site-a' does not answer; check its monitors, OSDs and network "
+                          "(mirror_peer_ping of rbd_mirroring timed out)")
+    assert str(of_site(-errno.ENOENT, "site-a", "stat of o")) == (
+        "site 'site-a': stat of o: No such file or directory")

@@ -6,6 +6,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional
 
 import pytest
 
+from qa.errors import CommandFailed
 from qa.images import opened
 from qa.mirrored import set_workers
 from qa.sites import Lab, Site
@@ -59,7 +60,11 @@ def agree(site: Site, pool: str, state: str, *apart: str) -> None:
     last: List[Any] = [None]
 
     def do() -> bool:
-        last[0] = told(site, pool)
+        try:
+            last[0] = told(site, pool)
+        except CommandFailed as error:  # it came or went meanwhile
+            last[0] = error
+            return False
         return all(word == state for name, word in last[0].items() if name not in apart)
 
     wait_for(do, lambda: f"{site.name}: {state} is {last[0]}", seconds=60)
