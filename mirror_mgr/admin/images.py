@@ -230,7 +230,7 @@ def together(failures: Dict[ImageSpec, MirrorError]) -> MirrorError:
     for spec, error in failures.items():
         named.setdefault(error.message.replace(str(spec), "IMAGE"), []).append(str(spec))
     return from_errno(first.errno, "\n".join(
-        f"{text}\nIMAGE is: {', '.join(sorted(names))}" for text, names in named.items()))
+        f"{text}\nimages: {', '.join(sorted(names))}" for text, names in named.items()))
 
 
 def _some(names: List[str]) -> str:

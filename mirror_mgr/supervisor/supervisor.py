@@ -4,6 +4,7 @@
 in on threads of `process`, is kept, and is acted on by the next tick.
 """
 
+import dataclasses
 import logging
 import threading
 import time
@@ -64,6 +65,7 @@ class _Worker:
         self.log = LogRing()
         self.reports = Reports()
         self.reported = False
+        self.heard = 0.0
         self.last_error = ''
         self.told_options: Dict[str, Any] = {}
 
@@ -194,7 +196,7 @@ class Supervisor:
     def images(self) -> List[ImageReport]:
         """Return every image as its worker reported it last, in order of their specs."""
         with self._lock:
-            reports = [image for worker in self._workers.values()
+            reports = [_as_heard(image, worker.heard) for worker in self._workers.values()
                        for image in worker.reports.images.values()]
         # A pool that has just moved is still among the reports of the worker that had it.
         newest = {image.global_id: image for image in sorted(reports, key=lambda i: i.since)}
@@ -367,6 +369,7 @@ class Supervisor:
                 if worker.reports.dropped and not dropped:
                     worker.log.put('warning', 'reports more than %d images: the others are '
                                    'left out here' % MOST_IMAGES)
+                worker.heard = self._clock.time()
         if isinstance(message, Event):
             worker.log.put(message.level, '%s: %s' % (message.code, message.text))
         elif isinstance(message, LogLine):
@@ -397,6 +400,11 @@ def _wait(processes: List[Process], seconds: float) -> None:
     deadline = time.monotonic() + seconds
     for process in processes:
         process.ended.wait(max(0.0, deadline - time.monotonic()))
+
+
+def _as_heard(image: ImageReport, heard: float) -> ImageReport:
+    """A copy that has all was as its primary when its worker was heard of last."""
+    return dataclasses.replace(image, copied=heard) if image.current else image
 
 
 def _order(worker_id: str) -> Tuple[int, str]:

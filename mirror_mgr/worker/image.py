@@ -122,6 +122,11 @@ class ImageReplayer:
         return self._copy.id if self._copy else None
 
     @property
+    def is_current(self) -> bool:
+        """Whether the copy is known to have, at this moment, all that the primary has."""
+        return False
+
+    @property
     def as_found(self) -> Mirrored:
         """The image as a replayer that takes over from this one finds it."""
         state = MirrorImageState.ENABLED if self._created else MirrorImageState.CREATING

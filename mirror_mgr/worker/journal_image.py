@@ -398,6 +398,10 @@ class JournalImageReplayer(ImageReplayer):
 
     # --- status ---------------------------------------------------------------------------------
 
+    @property
+    def is_current(self) -> bool:
+        return self._replay is not None and self._replay.report.current
+
     async def _tell_replaying(self, replay: JournalReplay) -> None:
         while True:
             try:

@@ -248,6 +248,7 @@ class ImageReport:
     :ivar since: when it came into this state
     :ivar copied: when the primary was as the copy is
     :ivar sync: the copy under way
+    :ivar current: the copy has all that the primary has; it counts for each later heartbeat as well
     """
 
     spec: str = _is(_name)
@@ -257,6 +258,7 @@ class ImageReport:
     since: float = _is(_number, default=0.0)
     copied: Optional[float] = _is(_optional(_number), default=None)
     sync: Optional[SyncReport] = _is(_optional(_record(SyncReport)), default=None)
+    current: bool = _is(_flag, default=False)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -222,9 +222,11 @@ def replaying_journal(header: JournalHeader, report: Report, rates: Tuple[float,
     if behind and entries:
         details["seconds_until_synced"] = int(behind / entries)
     if copied_ns is not None:
-        details["copied_timestamp"] = copied_ns // 10**9
-    standing = states.UP_TO_DATE if fresh else states.SYNCING
-    return ImageStatus(StatusState.REPLAYING, "replaying", standing, "", details)
+        details["copied_timestamp"] = _rounded(copied_ns / 10**9)
+    if fresh:
+        return ImageStatus(StatusState.REPLAYING, "replaying", states.UP_TO_DATE, "", details)
+    reason = states.entries_behind(behind) if behind else ""
+    return ImageStatus(StatusState.REPLAYING, "replaying", states.SYNCING, reason, details)
 
 
 def _position(position: Optional[ObjectPosition]) -> Dict[str, int]:

@@ -285,7 +285,8 @@ class Worker:
 
 
 def _key(report: protocol.ImageReport) -> Tuple[Any, ...]:
-    return (report.spec, report.state, report.reason, report.copied, report.sync)
+    copied = None if report.current else report.copied
+    return (report.spec, report.state, report.reason, copied, report.sync, report.current)
 
 
 def image_reports(pool: PoolReplayer) -> List[protocol.ImageReport]:
@@ -311,7 +312,8 @@ def image_report(pool: PoolReplayer, namespace: str,
         reason=now.reason,
         since=replayer.since,
         copied=replayer.copied_ns / 1e9 if replayer.copied_ns is not None else None,
-        sync=_sync_report(replayer.syncing) if replayer.syncing else None)
+        sync=_sync_report(replayer.syncing) if replayer.syncing else None,
+        current=replayer.is_current)
 
 
 def _sync_report(syncing: Syncing) -> protocol.SyncReport:

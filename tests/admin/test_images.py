@@ -129,6 +129,6 @@ def test_one_failure_hides_no_other() -> None:
     assert sorted(done) == ["a", "c"]
     assert isinstance(error, Busy)
     assert error.message == (
-        "image 'IMAGE': busy; run: x IMAGE\nIMAGE is: p/b, p/d\n"
-        "image 'IMAGE': wrong\nIMAGE is: p/e")
+        "image 'IMAGE': busy; run: x IMAGE\nimages: p/b, p/d\n"
+        "image 'IMAGE': wrong\nimages: p/e")
     assert images.together({specs[0]: Busy("image 'p/a': busy")}).message == "image 'p/a': busy"

@@ -3,7 +3,7 @@
 from typing import Any, Dict, List, Tuple
 
 from qa.errors import CommandFailed
-from qa.images import checksum, opened
+from qa.images import checksum, mirror_snapshots, opened
 from qa.sites import Lab, Site
 from qa.waiting import wait_for
 
@@ -90,6 +90,44 @@ def test_a_split_brain_and_the_ways_out(lab: Lab, site_a: Site, site_b: Site, po
     follow(lab, found["split_brain"], keep="site-a")
     wait_until(site_b, image, "up-to-date")
     assert digest(site_a, pool) == digest(site_b, pool)
+
+
+def test_a_split_brain_after_a_move_there_and_back(site_a: Site, site_b: Site, pool: str) -> None:
+    image = f"{pool}/image"
+    site_a.rbd("create", image, "--size", "64M")
+    for number in range(8):
+        write(site_a, pool, "image", number << 22)
+    site_a.ceph("rbd-mirror", "image", "enable", image, "snapshot")
+    wait_until(site_b, image, "up-to-date")
+    for here, there in ((site_a, site_b), (site_b, site_a)):
+        here.ceph("rbd-mirror", "image", "demote", image)
+        wait_for(lambda there=there: there.run(
+            "ceph", "rbd-mirror", "image", "promote", image).returncode == 0)
+        for number in range(3, 6):
+            write(there, pool, "image", number << 22)
+        there.ceph("rbd-mirror", "image", "snapshot", image)
+        wait_for(lambda here=here, there=there: is_current(here, there, pool))
+    same = status(site_b, image)["standing"]["copy_time"]
+
+    site_b.ceph("rbd-mirror", "image", "promote", image, "--force")
+    for site, numbers in ((site_b, (1, 2)), (site_a, (7,))):
+        for number in numbers:
+            write(site, pool, "image", number << 22)
+        site.ceph("rbd-mirror", "image", "snapshot", image)
+    for site in (site_a, site_b):
+        found = wait_until(site, image, "split-brain")["split_brain"]
+        sides = {side["site_name"]: side["changed_bytes"] for side in found["sites"]}
+        assert sides == {"site-a": 1 << 22, "site-b": 2 << 22}, (site.name, found)
+        assert found["diverged"] == same, (site.name, found)
+
+
+def is_current(copy: Site, primary: Site, pool: str) -> bool:
+    """Whether the copy has the primary's newest mirror snapshot."""
+    with opened(primary, pool, "image") as image:
+        newest = mirror_snapshots(image)[-1].id
+    with opened(copy, pool, "image") as image:
+        last = mirror_snapshots(image)[-1]
+    return last.complete and last.primary_id == newest
 
 
 def test_demoted_at_both_sites(site_a: Site, site_b: Site, pool: str) -> None:

@@ -41,7 +41,7 @@ def good():
             {'rss_bytes': 7, 'bytes_in_flight': 8},
             (PoolReport(1, repr((dict(hello.options), hello.dead, type(message).__name__,
                                  *getattr(message, 'args', {}).values()))),),
-            (ImageReport('p/i', 'g', 'replaying'),)))
+            (ImageReport('p/i', 'g', 'replaying', copied=5.0, current=True),)))
 
 
 def stubborn():

@@ -128,7 +128,8 @@ def test_a_worker_is_started_and_told_all(bench):
     assert (view.restarts, view.images, view.rss_bytes, view.bytes_in_flight) == (0, 1, 7, 8)
     assert view.last_error == '' and not view.failing
     assert bench.heard() == ({'bytes_in_flight_mib': 64}, (), 'ManagerHello')
-    assert [image.spec for image in bench.supervisor.images()] == ['p/i']
+    [image] = bench.supervisor.images()
+    assert (image.spec, image.copied) == ('p/i', bench.clock.time())
     assert bench.supervisor.health() == []
     assert bench.tick() == 'nothing to do'
 

@@ -129,13 +129,14 @@ def test_a_sync_in_no_time_has_no_rate():
 
 def test_a_journal_that_is_followed(recorded_journal) -> None:
     report = Report(ObjectPosition(0, 5, 0))
-    now = status.replaying_journal(recorded_journal, report, (2.0, 100.456), 7 * 10**9, False)
+    now = status.replaying_journal(recorded_journal, report, (2.0, 100.456), 7_250_000_000, False)
     assert now.description == (
-        'replaying, {"bytes_per_second":100.46,"copied_timestamp":7,"entries_behind_primary":3,'
+        'replaying, {"bytes_per_second":100.46,"copied_timestamp":7.25,"entries_behind_primary":3,'
         '"entries_per_second":2.0,"non_primary_position":{"entry_tid":0,"object_number":0,'
         '"tag_tid":5},"primary_position":{"entry_tid":3,"object_number":3,"tag_tid":5},'
         '"seconds_until_synced":1}')
     assert (now.state, now.standing) == (StatusState.REPLAYING, states.SYNCING)
+    assert now.reason == "catching up, 3 entries behind"
     idle = status.replaying_journal(recorded_journal, Report(), (0.0, 0.0), None, True)
     assert idle.details["non_primary_position"] == {} and idle.standing == states.UP_TO_DATE
 

@@ -27,6 +27,7 @@ class FakeReplayer:
         self.since = 1.5
         self.syncing = None
         self.copied_ns = None
+        self.is_current = False
         self.history = SyncHistory()
         self.woken = 0
 
@@ -126,6 +127,10 @@ class TestHeartbeat:
             assert [r.global_id for r in self.beat(worker).images] == ["2"]
             two.syncing = status.Syncing(7, 9, 50.0)
             assert [r.sync.percent for r in self.beat(worker).images] == [50.0]
+            one.is_current, one.copied_ns = True, 1
+            assert [r.current for r in self.beat(worker).images] == [True]
+            one.copied_ns = 2
+            assert self.beat(worker).images == ()
             pool.all.remove(one)
             found = self.beat(worker)
             assert (found.images, found.removed) == ((), ("1",))
