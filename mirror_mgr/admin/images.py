@@ -2,13 +2,15 @@
 
 import errno
 from concurrent.futures import ThreadPoolExecutor
-from typing import Callable, Dict, List, NamedTuple, Optional
+from typing import Callable, Dict, List, NamedTuple, Optional, Sequence
 
 import rados
 import rbd
 
 from ..errors import Busy, InvalidArgument, MirrorError, from_errno
 from ..wire.constants import Feature
+from ..worker.protocol import ImageReport
+from . import names
 from .access import explaining, open_image, open_pool
 from .modes import read_mode
 from .specs import ImageSpec, PoolSpec
@@ -18,10 +20,12 @@ _IN_POOL_MODE = "its pool is in pool mode, which mirrors images that have the fe
 _AT_ONCE = 100  # each waits for monitors, which serve those that come together at a time
 
 
-def enable(cluster: "rados.Rados", spec: ImageSpec, mode: str) -> None:
+def enable(cluster: "rados.Rados", spec: ImageSpec, mode: str,
+           reports: Sequence[ImageReport] = ()) -> None:
     """Mirror the image in ``journal`` or ``snapshot`` mode, with this site as its primary.
 
-    An image that is mirrored so already is no error.
+    An image that is mirrored so already is no error.  `reports` are as `names.require_free` has
+    them.
     """
     if mode not in IMAGE_MODES:
         raise InvalidArgument(f"mode {mode!r}: must be 'journal' or 'snapshot'")
@@ -36,6 +40,8 @@ def enable(cluster: "rados.Rados", spec: ImageSpec, mode: str) -> None:
             return _why_not_enabled(ioctx, spec, image, mode) if number == errno.EINVAL else None
 
         with explaining(f"image '{spec}': can't be mirrored in {mode} mode", why):
+            if not is_mirrored(image):
+                names.require_free(spec, reports)
             image.mirror_image_enable(IMAGE_MODES[mode])
 
 

@@ -1,16 +1,17 @@
 """Makes images primary here, unless that would lose or fork data."""
 
 import errno
-from typing import Callable, Dict, List, Optional, Tuple
+from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 import rados
 import rbd
 
 from ..errors import Busy, DeadlineExceeded, InvalidArgument, MalformedData, MirrorError
 from ..wire.header import ImageHeader
-from . import forks, headers, mirrored
+from ..worker.protocol import ImageReport
+from . import forks, headers, mirrored, names
 from .access import explaining, open_image, open_pool
-from .images import each, mirrored_images, require_mirrored, together
+from .images import each, is_mirrored, mirrored_images, require_mirrored, together
 from .modes import require_enabled
 from .peer_probe import LookAtImages, Sight
 from .peers import login_of_source
@@ -21,14 +22,16 @@ Forced = Callable[[List[ImageSpec]], Dict[ImageSpec, MirrorError]]
 
 
 def promote(cluster: "rados.Rados", spec: ImageSpec, force: bool, forced: Forced,
-            look: LookAtImages) -> None:
-    """Make the image primary here.
+            look: LookAtImages, reports: Sequence[ImageReport] = ()) -> None:
+    """Make the image primary here; `reports` are as `names.require_free` has them.
 
     Raise Busy while it is primary elsewhere, or was since it was demoted here, unless `force`: then
     `forced` does it.
     """
     with open_pool(cluster, spec.pool_spec) as ioctx:
         with open_image(ioctx, spec, read_only=True) as image, explaining(f"image '{spec}'"):
+            if not is_mirrored(image):
+                names.require_free(spec, reports)
             info = require_mirrored(ioctx, image, spec)
             if info["primary"]:
                 raise InvalidArgument(f"image '{spec}': it is primary here already")

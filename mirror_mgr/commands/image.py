@@ -13,7 +13,7 @@ from .registry import Host, ImageText, Text, command
 @command("image enable", "w")
 def enable(mgr: Host, image: ImageText, mode: str = "journal") -> str:
     """Enable RBD mirroring of an image; mode is 'journal' (default) or 'snapshot'"""
-    images.enable(mgr.rados, parse_image(image), mode)
+    images.enable(mgr.rados, parse_image(image), mode, mgr.supervisor.images())
     mgr.supervisor.refresh()
     return "Mirroring enabled"
 
@@ -42,7 +42,7 @@ def snapshot(mgr: Host, image: ImageText) -> str:
 def promote(mgr: Host, image: ImageText, force: bool = False) -> str:
     """Make an image primary here; --force if the primary site is lost"""
     promotion.promote(mgr.rados, parse_image(image), force, mgr.promote_by_force,
-                      mgr.look)
+                      mgr.look, mgr.supervisor.images())
     mgr.supervisor.refresh()
     return "Image promoted to primary"
 

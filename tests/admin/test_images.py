@@ -6,6 +6,7 @@ from mirror_mgr.admin import images, promotion, resync
 from mirror_mgr.admin.peer_probe import Sight
 from mirror_mgr.admin.specs import ImageSpec, parse_image
 from mirror_mgr.errors import Busy, InvalidArgument, NotFound, ReadOnly
+from mirror_mgr.worker.protocol import ImageReport
 from tests.replay.headers import copied, replica
 
 from .fakes import IMAGE, POOL, FakeImage, FakeSite
@@ -37,6 +38,16 @@ def test_enable_refused(site: FakeSite, image: FakeImage, spec: str, mode: str, 
     with pytest.raises(error, match=says):
         images.enable(site, parse_image(spec), mode)
     assert not image.mirrored
+
+
+def test_an_image_in_the_way_of_a_copy_is_not_enabled(site: FakeSite, image: FakeImage) -> None:
+    reports = [ImageReport("p/x", "global-of-another", "error", "its name is taken")]
+    with pytest.raises(InvalidArgument, match="rbd mv p/x"):
+        images.enable(site, X, "snapshot", reports)
+    with pytest.raises(InvalidArgument, match="rbd mv p/x"):
+        promotion.promote(site, X, True, lambda specs: {}, lambda *asked: Sight(), reports)
+    image.mirrored = True
+    images.enable(site, X, "snapshot", reports)
 
 
 def test_enable_in_the_other_mode(site: FakeSite, image: FakeImage) -> None:

@@ -100,6 +100,8 @@ def test_a_life(lab: Lab, site_a: Site, site_b: Site, pool: str, mode: str) -> N
     assert site_b.ceph_json("rbd-mirror", "pool", "status", pool)["summary"]["health"] == "ERROR"
     refused = site_b.run("ceph", "rbd-mirror", "image", "status", image)
     assert refused.returncode and "rbd mv" in refused.stderr, refused.stderr
+    refused = site_b.run("ceph", "rbd-mirror", "image", "enable", image, mode)
+    assert refused.returncode and "rbd mv" in refused.stderr, refused.stderr
     site_b.rbd("rm", image)
 
     agree(site_b, pool, "up-to-date")
@@ -129,7 +131,10 @@ def test_a_life(lab: Lab, site_a: Site, site_b: Site, pool: str, mode: str) -> N
     do(site_a, "demote", image)
     agree(site_a, pool, "split-brain")
     agree(site_b, pool, "split-brain", "worker status")
+    old = site_a.rbd_json("info", image)["id"]
     do(site_a, "resync", image)
+    wait_for(lambda: site_a.run("rbd", "info", image).returncode == 0
+             and site_a.rbd_json("info", image)["id"] != old, seconds=20)
     agree(site_a, pool, "up-to-date")
     agree(site_b, pool, "primary")
     for site in (site_a, site_b):
