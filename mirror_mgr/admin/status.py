@@ -41,9 +41,9 @@ from .specs import ImageSpec, PoolSpec
 from .words import IMAGE_MODES, STATUS_STATES, word
 
 _HEALTHY = ("replaying", "stopped")
-# Of an image without a local status, how rbd would call what a worker says of it.
+# What an image without a copy can be, and how rbd would call it if it listed it.
 _WORDS = {states.ERROR: "error", states.SPLIT_BRAIN: "error", states.SYNCING: "syncing",
-          states.WAITING: "starting_replay", states.STOPPED: "stopped"}
+          states.WAITING: "starting_replay", states.STOPPED: "stopped", states.DEMOTED: "unknown"}
 # No description that is meant is longer.
 _MOST_CHARACTERS = 4000
 
@@ -198,12 +198,12 @@ def _without_copy(spec: PoolSpec, reports: Iterable[ImageReport],
     found = []
     for report in reports:
         pool, _, name = report.spec.rpartition("/")
-        if pool == str(spec) and report.global_id not in here:
-            state = f"up+{_WORDS.get(report.state, 'unknown')}"
+        called = _WORDS.get(report.state)
+        if called is not None and pool == str(spec) and report.global_id not in here:
             found.append(ImageStatus(
                 name=name, id="", global_id=report.global_id, mode="unknown", primary=False,
-                local=SiteStatus("", "", state, report.reason, None), daemon=None, peers=(),
-                now=datetime.now(timezone.utc), standing=standing.of_report(report)))
+                local=SiteStatus("", "", f"up+{called}", report.reason, None), daemon=None,
+                peers=(), now=datetime.now(timezone.utc), standing=standing.of_report(report)))
     return found
 
 

@@ -87,7 +87,9 @@ def test_since_when_the_primary_waits_for_its_copies() -> None:
 def test_images_of_the_peer_that_have_no_copy_are_counted() -> None:
     reports = [ImageReport("p/ns/x", "g1", "error", "its name is taken", 70.0),
                ImageReport("p/y", "g2", "error"), ImageReport("p/ns/z", "g3", "up-to-date"),
-               ImageReport("p/ns/w", "g4", "demoted", "remote image demoted")]
+               ImageReport("p/ns/w", "g4", "demoted", "remote image demoted"),
+               # They are mirrored no more, and the worker has not said so yet.
+               ImageReport("p/ns/v", "g5", "up-to-date"), ImageReport("p/ns/u", "g6", "primary")]
     one, two = status._without_copy(PoolSpec("p", "ns"), reports, {"g3"})
     assert (one.name, one.local.state, one.standing.reason) == (
         "x", "up+error", "its name is taken")

@@ -79,6 +79,13 @@ def agree_at_peer(site: Site, pool: str, state: str) -> None:
     wait_for(lambda: copies() == [state], lambda: str(copies()), seconds=60)
 
 
+def has_age(site: Site, pool: str, known: bool) -> bool:
+    """Whether the copy that never came has an age, or is counted as one that has none."""
+    summary = site.ceph_json("rbd-mirror", "pool", "status", pool)["summary"]
+    age, unknown = summary["oldest_copy_age_seconds"], summary["copies_of_unknown_age"]
+    return (age is not None and age > 0, unknown) == (known, int(not known))
+
+
 def unhealthy(site: Site, code: str, pool: str) -> bool:
     checks = site.ceph_json("health", "detail")["checks"]
     return any(f"{pool}/{NAME}'" in detail["message"]
@@ -98,6 +105,8 @@ def test_a_life(lab: Lab, site_a: Site, site_b: Site, pool: str, mode: str) -> N
     do(site_a, "enable", image, mode)
     agree(site_b, pool, "error")
     assert site_b.ceph_json("rbd-mirror", "pool", "status", pool)["summary"]["health"] == "ERROR"
+    for site in (site_a, site_b):
+        wait_for(lambda site=site: has_age(site, pool, known=site is site_b or mode == "snapshot"))
     refused = site_b.run("ceph", "rbd-mirror", "image", "status", image)
     assert refused.returncode and "rbd mv" in refused.stderr, refused.stderr
     refused = site_b.run("ceph", "rbd-mirror", "image", "enable", image, mode)
