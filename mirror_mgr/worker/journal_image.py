@@ -34,6 +34,8 @@ from .image import ImageReplayer
 log = logging.getLogger(__name__)
 
 _TELL_SECONDS = 2.0
+# A primary that was not seen for longer may have gone on.
+_SEEN_SECONDS = 5.0
 # A change of the copy's own journal is notified; should that get lost, it is found by then.
 _LOOK_SECONDS = 30.0
 # A copy that is no older than this counts as up to date, however much is written meanwhile.
@@ -57,6 +59,7 @@ class JournalImageReplayer(ImageReplayer):
         self._watches: List[Watch] = []
         self._replay: Optional[JournalReplay] = None
         self.replayed = History()
+        self._looked = float("-inf")
         self._local_news = asyncio.Event()
         self._stop: Optional[str] = None
         # The copy was made just now, and nobody wrote to it yet.
@@ -400,12 +403,14 @@ class JournalImageReplayer(ImageReplayer):
 
     @property
     def is_current(self) -> bool:
-        return self._replay is not None and self._replay.report.current
+        seen = time.monotonic() - self._looked < _SEEN_SECONDS
+        return seen and self._replay is not None and self._replay.report.current
 
     async def _tell_replaying(self, replay: JournalReplay) -> None:
         while True:
             try:
                 await replay.reader.look()
+                self._looked = time.monotonic()
             except MirrorError as error:
                 log.info("image %s: %s", self.name, error)
             if replay.report.current or replay.report.position != self._damaged_at:
