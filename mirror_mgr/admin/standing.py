@@ -20,6 +20,7 @@ from ..worker.protocol import ImageReport, SyncReport
 
 IS_PRIMARY = "local image is primary"
 _SPLIT_BRAIN = "split-brain"
+_DEMOTED = ("remote image demoted", "remote image is not primary")
 _NOT_YET = "no worker and no rbd-mirror daemon has picked it up yet"
 # So long nobody has to have picked up an image that was enabled.
 _SETTLES = timedelta(seconds=30)
@@ -144,7 +145,7 @@ def _of_text(word: str, text: str) -> Tuple[str, str]:
     if word == "error":
         split, _, reason = text.partition(_SPLIT_BRAIN)
         return (states.ERROR, text) if split else (states.SPLIT_BRAIN, reason.lstrip(": "))
-    if word == "unknown" and text.startswith("remote image"):
+    if word == "unknown" and text in _DEMOTED:
         return states.DEMOTED, text
     if word == "stopped":
         if text == IS_PRIMARY:

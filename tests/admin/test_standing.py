@@ -62,6 +62,8 @@ def worker_said(status: worker_status.ImageStatus) -> SiteStatus:
     (said("up+unknown", "remote image demoted"), states.DEMOTED, "remote image demoted"),
     (said("up+unknown", "remote image is not primary"), states.DEMOTED,
      "remote image is not primary"),
+    (said("up+unknown", "remote image no longer exists"), states.WAITING,
+     "remote image no longer exists"),
     (said("up+unknown", "waiting"), states.WAITING, "waiting"),
     (said("up+error", "failed to open remote image"), states.ERROR, "failed to open remote image"),
     (said("up+error", "split-brain"), states.SPLIT_BRAIN, ""),
@@ -85,6 +87,7 @@ def test_the_word(site: SiteStatus, state: str, reason: str) -> None:
     worker_status.replaying(SyncHistory(), 9 * SECOND, 9 * SECOND, False),
     worker_status.replaying(SyncHistory(), 9 * SECOND, 8 * SECOND, False, Syncing(1, 9 * SECOND)),
     worker_status.replaying(SyncHistory(), 9 * SECOND, None, False),
+    worker_status.primary_gone(5, 9, False, "p"), worker_status.primary_gone(5, 9, True, "p"),
 ])
 def test_a_worker_and_the_reader_of_its_status_say_the_same(
         status: worker_status.ImageStatus) -> None:
