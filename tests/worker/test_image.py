@@ -13,8 +13,8 @@ from mirror_mgr.errors import (
     Fenced,
     MalformedData,
     NotReady,
+    OutOfSpace,
 )
-from mirror_mgr.errors import AlreadyExists, Busy, Fenced, NotReady, OutOfSpace
 from mirror_mgr.replay.budget import Budget
 from mirror_mgr.replay.snapshot import Means
 from mirror_mgr.wire.constants import Feature, ImageMode, MirrorImageState, StatusState
