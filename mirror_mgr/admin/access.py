@@ -36,6 +36,8 @@ def _explained(error: Exception, subject: str, why: Optional[Why]) -> MirrorErro
 def open_pool(cluster: "rados.Rados", spec: PoolSpec) -> Iterator["rados.Ioctx"]:
     """Open the pool in its namespace; raise NotFound if there is no such pool or namespace."""
     with explaining(f"pool {spec.pool!r}"):
+        # By the map that librados has, the name may still be that of another pool.
+        cluster.wait_for_latest_osdmap()
         try:
             ioctx = cluster.open_ioctx(spec.pool)
         except rados.ObjectNotFound:

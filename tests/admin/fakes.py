@@ -94,6 +94,7 @@ class FakeSite:
         self.imported: List[Tuple[int, str]] = []
         self.import_fails: Optional[int] = None
         self.blocklisted: List[str] = []
+        self.has_latest_map = False
         self.silent = False  # some client does not answer
 
     def get_fsid(self) -> str:
@@ -113,9 +114,10 @@ class FakeSite:
         return 0, b"", ""
 
     def wait_for_latest_osdmap(self) -> None:
-        pass
+        self.has_latest_map = True
 
     def open_ioctx(self, name: str) -> "FakeIoctx":
+        assert self.has_latest_map, "the name may be another pool's by now"
         if name not in self.pools:
             raise failure(rados.ObjectNotFound, errno.ENOENT)
         return FakeIoctx(self, self.pools[name])

@@ -98,6 +98,7 @@ def test_images_of_the_peer_that_have_no_copy_are_counted() -> None:
 
 
 def test_a_pool_without_a_source_is_why_it_is_not_replayed(site: FakeSite) -> None:
+    site.wait_for_latest_osdmap()
     ioctx, spec = site.open_ioctx("p"), PoolSpec("p", "ns")
     witnesses = status.Witnesses(
         lambda pool_id: Services((), Health.OK), {}, {"p": "no answer"}, lambda *args: Sight())
