@@ -11,7 +11,7 @@ import rados
 import rbd
 
 from ..errors import NotReady, from_errno
-from .faults import of_site, translate
+from .faults import of_site, translate, translated
 from .full import FullPools
 from .pool import Pool
 
@@ -66,19 +66,23 @@ class Connection:
 
     @property
     def instance_id(self) -> int:
-        return int(self.cluster.get_instance_id())
+        with translated(f"site {self.name!r}"):
+            return int(self.cluster.get_instance_id())
 
     @property
     def address(self) -> str:
         """The address as a blocklist names it: "127.0.0.1:0/1234567"."""
-        return blocklist_address(self.cluster.get_addrs())
+        with translated(f"site {self.name!r}"):
+            return blocklist_address(self.cluster.get_addrs())
 
     @property
     def fsid(self) -> str:
-        return str(self.cluster.get_fsid())
+        with translated(f"site {self.name!r}"):
+            return str(self.cluster.get_fsid())
 
     def conf_get(self, option: str) -> str:
-        return str(self.cluster.conf_get(option) or "")
+        with translated(f"site {self.name!r}: option {option}"):
+            return str(self.cluster.conf_get(option) or "")
 
     async def run(self, function: Callable[..., T], *args: Any) -> T:
         """Run a blocking call of librados or librbd in a thread and translate its errors."""
@@ -91,37 +95,40 @@ class Connection:
     async def _run_in(self, threads: ThreadPoolExecutor, function: Callable[..., T],
                       *args: Any) -> T:
         try:
-            return await asyncio.get_running_loop().run_in_executor(
-                threads, lambda: function(*args))
+            running = asyncio.get_running_loop().run_in_executor(threads, lambda: function(*args))
+        except RuntimeError as error:  # of the executor
+            raise NotReady(f"site {self.name!r}: connection is closed") from error
+        try:
+            return await running
         except (rados.Error, rbd.Error, OSError) as error:
             raise translate(error, f"site {self.name!r}") from error
-        except RuntimeError as error:
-            raise NotReady(f"site {self.name!r}: connection is closed") from error
 
     def pool(self, pool_id: int, namespace: str = "") -> Pool:
         """The pool with this id, in `namespace`; raise NotFound if there is none."""
         key = (pool_id, namespace)
         if key not in self._pools:
-            try:
-                ioctx = self.open_ioctx(pool_id, namespace)
-            except rados.Error as error:
-                raise translate(error, f"site {self.name!r}: pool with id {pool_id}") from None
-            self._pools[key] = Pool(self, ioctx)
+            self._pools[key] = Pool(self, self.open_ioctx(pool_id, namespace))
         return self._pools[key]
 
     def open_ioctx(self, pool_id: int, namespace: str) -> "rados.Ioctx":
-        """One whose writes a full pool refuses: by default they would wait, for ever if need be."""
-        ioctx = self.cluster.open_ioctx2(pool_id)
-        ioctx.set_namespace(namespace)
-        ioctx.set_osdmap_full_try()
-        return ioctx
+        """One whose writes a full pool refuses: by default they would wait, for ever if need be.
+
+        Raise NotFound if there is no such pool.
+        """
+        with translated(f"site {self.name!r}: pool with id {pool_id}"):
+            ioctx = self.cluster.open_ioctx2(pool_id)
+            ioctx.set_namespace(namespace)
+            ioctx.set_osdmap_full_try()
+            return ioctx
 
     def pool_id(self, name: str) -> Optional[int]:
-        found = self.cluster.pool_lookup(name)
-        return None if found is None else int(found)
+        with translated(f"site {self.name!r}: pool {name!r}"):
+            found = self.cluster.pool_lookup(name)
+            return None if found is None else int(found)
 
     def pool_name(self, pool_id: int) -> Optional[str]:
-        return self.cluster.pool_reverse_lookup(pool_id)
+        with translated(f"site {self.name!r}: pool with id {pool_id}"):
+            return self.cluster.pool_reverse_lookup(pool_id)
 
     async def pool_names(self) -> Dict[int, str]:
         """All pools of the site, by id."""

@@ -2,6 +2,11 @@
 
 import errno
 import os
+from contextlib import contextmanager
+from typing import Iterator
+
+import rados
+import rbd
 
 from ..errors import ClusterError, DeadlineExceeded, MirrorError, from_errno
 
@@ -23,6 +28,15 @@ def of_site(code: int, site: str, what: str) -> MirrorError:
         return DeadlineExceeded(f"site {site!r} does not answer; check its monitors, OSDs and "
                                 f"network ({what} timed out)")
     return failed(code, f"site {site!r}: {what}")
+
+
+@contextmanager
+def translated(what: str) -> Iterator[None]:
+    """Have what librados or librbd raise while doing `what` raised as errors of our tree."""
+    try:
+        yield
+    except (rados.Error, rbd.Error, OSError) as error:
+        raise translate(error, what) from error
 
 
 def failed(code: int, what: str) -> MirrorError:

@@ -1,6 +1,13 @@
-import pytest
+import asyncio
+import errno
 
-from mirror_mgr.cluster.connection import blocklist_address
+import pytest
+import rados
+
+from mirror_mgr.cluster.connection import Connection, blocklist_address
+from mirror_mgr.cluster.pool import Pool
+from mirror_mgr.errors import ClusterError, NotFound, NotReady
+from tests.admin.fakes import failure
 
 
 @pytest.mark.parametrize("addresses, expected", [
@@ -17,3 +24,54 @@ from mirror_mgr.cluster.connection import blocklist_address
 def test_a_client_is_blocklisted_by_its_address_alone(addresses, expected):
     """As librados tells its own addresses, and as `ceph osd blocklist add` takes one."""
     assert blocklist_address(addresses) == expected
+
+
+class Gone:
+    """A client of a site whose pools were all removed; or that was shut down, as `error` says."""
+
+    def __init__(self, error):
+        self.error = error
+
+    def __getattr__(self, name):
+        def call(*ignored):
+            raise self.error
+        return call
+
+
+class FakeIoctx:
+    def get_pool_id(self):
+        return 7
+
+    def get_namespace(self):
+        return ""
+
+
+def connection(error):
+    return Connection(Gone(error), "b")
+
+
+@pytest.mark.parametrize("call", [
+    lambda one: one.pool(7), lambda one: one.open_ioctx(7, "ns"),
+    lambda one: Pool(one, FakeIoctx()).fork(), lambda one: Pool(one, FakeIoctx()).at_snapshot(3)])
+def test_a_pool_that_was_removed_is_not_found(call):
+    with pytest.raises(NotFound, match="site 'b': pool with id 7"):
+        call(connection(failure(rados.ObjectNotFound, errno.ENOENT)))
+
+
+@pytest.mark.parametrize("call", [
+    lambda one: one.pool_id("p"), lambda one: one.pool_name(7), lambda one: one.instance_id,
+    lambda one: one.address, lambda one: one.fsid, lambda one: one.conf_get("key")])
+def test_whatever_librados_raises_is_an_error_of_ours(call):
+    with pytest.raises(ClusterError, match="site 'b'"):
+        call(connection(rados.Error("You cannot perform that operation in state shutdown.")))
+
+
+def test_only_a_connection_that_is_closed_is_said_to_be():
+    async def body():
+        one = Connection(Gone(RuntimeError("a fault of ours")), "b")
+        with pytest.raises(RuntimeError, match="a fault of ours"):
+            await one.run(one.cluster.anything)
+        one._threads.shutdown()
+        with pytest.raises(NotReady, match="site 'b': connection is closed"):
+            await one.run(print)
+    asyncio.run(body())
