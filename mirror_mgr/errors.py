@@ -11,6 +11,7 @@
      +- AccessDenied            EACCES
      +- ReadOnly                EROFS
      +- Busy                    EBUSY
+     |   +- AlreadyRunning      EBUSY
      +- NotReady                EAGAIN
      +- DeadlineExceeded        ETIMEDOUT
      +- NotSupported            EOPNOTSUPP
@@ -75,6 +76,10 @@ class ReadOnly(MirrorError):
 
 class Busy(MirrorError):
     errno = _errno.EBUSY
+
+
+class AlreadyRunning(Busy):
+    """Another process was started with the same pid file."""
 
 
 class NotReady(MirrorError):

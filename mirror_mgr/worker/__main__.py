@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Awaitable, Callable, Coroutine, Dict, NoReturn, Optional, Sequence
 
 from ..cluster.connection import Connection
-from ..errors import Fenced, MirrorError
+from ..errors import AlreadyRunning, Fenced, MirrorError
 from . import admin_commands, anew, daemonize, memory, options, protocol, tasks
 from .admin_socket import AdminSocket
 from .pipe import ManagerPipe
@@ -75,12 +75,19 @@ def run_alone(wanted: options.Options) -> int:
     stops: Dict[int, ManualStops] = {}
     wanted = daemonize.complete(wanted)
     before = anew.handed_on()
-    if before is None:
-        daemonize.prepare(wanted)
-    else:
+    if before is not None:
         daemonize.resume(wanted)
         stops = {int(pool): ManualStops.taken_over(state)
                  for pool, state in before["stops"].items()}
+    else:
+        try:
+            daemonize.prepare(wanted)
+        except AlreadyRunning as error:
+            if wanted.foreground:
+                raise
+            # What was asked for is so: scripts that start daemons take any other code for a failure.
+            print(f"{options.PROGRAM}: {error}", file=sys.stderr)
+            return 0
 
     async def serve() -> bool:
         def connect() -> Connection:

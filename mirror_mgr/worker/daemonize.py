@@ -16,7 +16,7 @@ from typing import Iterator, NamedTuple, Optional
 
 from .. import oneline
 from ..cluster.connection import configured
-from ..errors import Busy, InvalidArgument, MirrorError, from_errno
+from ..errors import AlreadyRunning, InvalidArgument, MirrorError, from_errno
 from .options import Options, refuse_leftovers
 
 _PR_SET_PDEATHSIG = 1
@@ -141,7 +141,7 @@ def _become(user: Optional[_User], group: Optional[int]) -> None:
 def _lock_pid_file(path: str) -> int:
     """Open the file for as long as the process lives, as Ceph's daemons do.
 
-    Raise Busy if another process has it.
+    Raise AlreadyRunning if another process has it.
     """
     with _refusing("--pid-file", path):
         file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
@@ -149,8 +149,9 @@ def _lock_pid_file(path: str) -> int:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             pid = os.read(file, 32).decode(errors="replace").strip()
-            raise Busy(f"--pid-file {path}: process {pid} runs with it; "
-                       "stop that one first, or name another file") from None
+            raise AlreadyRunning(
+                f"--pid-file {path}: process {pid} runs with it; "
+                "stop that one first, or name another file") from None
         # So that the process has it also where it executes itself anew.
         os.set_inheritable(file, True)
     return file

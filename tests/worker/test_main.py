@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from mirror_mgr.errors import Fenced, InvalidArgument
+from mirror_mgr.errors import Busy, Fenced, InvalidArgument
 from mirror_mgr.worker import __main__ as main_module
 from mirror_mgr.worker import daemonize
 from mirror_mgr.worker.options import Options
@@ -145,3 +145,15 @@ def test_fenced_under_a_manager_it_says_so_with_its_status(process, monkeypatch)
         with pytest.raises(Ended) as ended:
             main_module.run_managed()
         assert ended.value.args == (code,)
+
+
+@pytest.mark.parametrize("foreground, code", [(True, Busy.errno), (False, 0)])
+def test_a_second_start_with_the_same_pid_file(monkeypatch, tmp_path, capsys, foreground, code):
+    """In the background it is no failure, as for the daemon."""
+    monkeypatch.setattr(daemonize, "complete", lambda wanted: wanted)
+    words = [*(["-f"] if foreground else []), "-c", "c", "--pid-file", str(tmp_path / "pid")]
+    other = daemonize._lock_pid_file(str(tmp_path / "pid"))
+    os.write(other, b"4711\n")
+    assert main_module.main(words) == code
+    assert "process 4711 runs with it" in capsys.readouterr().err
+    os.close(other)
