@@ -415,6 +415,7 @@ class JournalImageReplayer(ImageReplayer):
                 log.info("image %s: %s", self.name, error)
             if replay.report.current or replay.report.position != self._damaged_at:
                 self._is_damaged = False
+            self.name = replay.name
             if not self._is_damaged:
                 self._tell_replay(replay)
             await asyncio.sleep(_TELL_SECONDS)
