@@ -163,17 +163,19 @@ class SnapsetReader:
 
     @classmethod
     def connect(cls, entity: str, conffile: Optional[str] = None,
-                conf: Optional[Mapping[str, str]] = None) -> "SnapsetReader":
+                conf: Optional[Mapping[str, str]] = None,
+                cluster_name: str = "ceph") -> "SnapsetReader":
         """Connect as ``entity`` ("client.x").
 
         ``conffile`` is a path, or None for no file; ``conf`` are options (mon_host, key, timeouts)
-        that win over it.  Raise NotSupported where librados lacks what is needed, else the error
-        that connecting gave.
+        that win over it; ``cluster_name`` is what ``$cluster`` stands for in options.  Raise
+        NotSupported where librados lacks what is needed, else the error that connecting gave.
         """
         librados = _librados()
         cluster = c_void_p()
         what = f"can't connect as {entity}"
-        _check(librados.c.rados_create2(byref(cluster), b"ceph", entity.encode(), 0), what)
+        _check(librados.c.rados_create2(
+            byref(cluster), cluster_name.encode(), entity.encode(), 0), what)
         try:
             if conffile is not None:
                 _check(librados.c.rados_conf_read_file(cluster, os.fsencode(conffile)), conffile)

@@ -17,6 +17,7 @@ from typing import Iterator, NamedTuple, Optional
 from .. import oneline
 from ..cluster.connection import configured
 from ..errors import AlreadyRunning, InvalidArgument, MirrorError, from_errno
+from . import conffile
 from .options import Options, refuse_leftovers
 
 _PR_SET_PDEATHSIG = 1
@@ -52,17 +53,13 @@ def die_with_parent() -> None:
 
 
 def find_conf(cluster: str) -> str:
-    """Ceph's own search: CEPH_CONF, then /etc/ceph/<cluster>.conf, ~/.ceph, the current folder."""
-    named = os.environ.get("CEPH_CONF")
-    if named:
-        return named
-    candidates = [f"/etc/ceph/{cluster}.conf",
-                  os.path.expanduser(f"~/.ceph/{cluster}.conf"), f"{cluster}.conf"]
-    for path in candidates:
-        if os.path.exists(path):
-            return path
-    raise InvalidArgument(f"no conf of cluster {cluster!r} found (looked at "
-                          f"{', '.join(candidates)}); name it by -c or CEPH_CONF")
+    """What CEPH_CONF names, else where Ceph's programs look for the cluster's."""
+    found = os.environ.get("CEPH_CONF") or conffile.find(cluster)
+    if found is None:
+        raise InvalidArgument(f"no conf of cluster {cluster!r} found (looked at "
+                              f"{', '.join(conffile.candidates(cluster))}); name it by -c or "
+                              "CEPH_CONF")
+    return found
 
 
 def complete(wanted: Options) -> Options:
@@ -70,14 +67,14 @@ def complete(wanted: Options) -> Options:
 
     Raise InvalidArgument for an option that neither we nor Ceph know, and for a wrong value.
     """
-    conffile = os.path.abspath(wanted.conf or find_conf(wanted.cluster))
+    conf = os.path.abspath(wanted.conf or find_conf(wanted.cluster))
     # In the foreground a log that nobody asked for goes to the terminal.
     usual_log = "" if wanted.foreground else _USUAL_LOG
-    found, rest = configured(wanted.entity, conffile, wanted.ceph_args, wanted.cluster,
+    found, rest = configured(wanted.entity, conf, wanted.ceph_args, wanted.cluster,
                              {"pid_file": "", "log_file": usual_log})
     refuse_leftovers(rest)
     pid_file = wanted.pid_file or found["pid_file"]
-    return replace(wanted, conf=conffile,
+    return replace(wanted, conf=conf,
                    pid_file=os.path.abspath(pid_file) if pid_file else None,
                    log_file=wanted.log_file or found["log_file"] or None)
 
@@ -173,12 +170,12 @@ def remove_pid_file(wanted: Options) -> None:
 
 
 def _into_background() -> None:
+    """The folder stays, as the daemon's does: the conf of a peer may be there."""
     if os.fork():
         os._exit(0)
     os.setsid()
     if os.fork():
         os._exit(0)
-    os.chdir("/")
     null = os.open(os.devnull, os.O_RDWR)
     for number in (0, 1, 2):
         os.dup2(null, number)

@@ -24,6 +24,7 @@ from ..wire.constants import MirrorMode, PeerDirection
 from ..wire.header import MIRRORING
 from ..wire.mirror import MirrorPeer, MirrorPool
 from ..wire.snapset import Snapset
+from . import conffile as conffiles
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +38,11 @@ _DEADLINES = {
 
 @dataclass(frozen=True)
 class Credentials:
-    """`mon_host` and `key` are empty where the peer's conf and keyring are on this host."""
+    """How to log in at a peer.
+
+    `mon_host` and `key` are empty where they are not stored: then the peer's conf and keyring are
+    looked for on this host, under the name of the site, as the daemon does.
+    """
 
     site_name: str
     entity: str
@@ -56,9 +61,20 @@ class Credentials:
             conf["key"] = self.key
         return conf
 
-    @property
     def conffile(self) -> Optional[str]:
-        return None if self.mon_host else f"/etc/ceph/{self.site_name}.conf"
+        """The path of the peer's conf; None where nothing of it is needed.
+
+        Raise NotFound where it is.
+        """
+        if self.mon_host and self.key:
+            return None
+        found = conffiles.find(self.site_name)
+        if found is None and not self.mon_host:
+            raise NotFound(
+                f"site {self.site_name!r}: neither are its monitors stored nor is its conf on the "
+                f"worker's host (looked at {', '.join(conffiles.candidates(self.site_name))}); put "
+                "it there, or run: ceph rbd-mirror pool peer set POOL UUID mon-host ADDRESSES")
+        return found
 
 
 def choose(pool: MirrorPool) -> Optional[MirrorPeer]:
@@ -171,7 +187,7 @@ def _snapset_reader(known: Credentials, pool_id: int) -> SnapsetReader:
     Raise NotSupported when it does not, or when the primary's pool is too full to find out.
     """
     global _proven
-    reader = SnapsetReader.connect(known.entity, known.conffile, known.conf)
+    reader = SnapsetReader.connect(known.entity, known.conffile(), known.conf, known.site_name)
     try:
         if not _proven:
             reader.self_test(pool_id)
@@ -207,7 +223,7 @@ class PeerSite:
         """
         run = asyncio.get_running_loop().run_in_executor
         connection = await run(None, Connection.connect, known.site_name, known.entity,
-                               known.conffile, known.conf)
+                               known.conffile(), known.conf, (), known.site_name)
         try:
             pool_id = await find_source(connection, pool_name, peer, local_uuid)
             return cls(connection, pool_id, await run(None, _snapset_reader, known, pool_id))

@@ -29,7 +29,7 @@ def test_the_conf_that_the_environment_names(elsewhere, monkeypatch):
 def test_the_home_goes_before_the_current_folder(elsewhere):
     here = elsewhere / "no-such-cluster.conf"
     here.touch()
-    assert daemonize.find_conf("no-such-cluster") == "no-such-cluster.conf"
+    assert daemonize.find_conf("no-such-cluster") == os.path.abspath("no-such-cluster.conf")
     home = elsewhere / "home" / ".ceph" / "no-such-cluster.conf"
     home.parent.mkdir(parents=True)
     home.touch()

@@ -53,14 +53,37 @@ def test_the_credentials_that_the_monitors_keep():
     found = credentials({"mon_host": "10.0.0.1", "key": "SECRET"})
     assert found == Credentials("b", "client.rbd-mirror-peer", "10.0.0.1", "SECRET")
     assert found.conf["mon_host"] == "10.0.0.1" and found.conf["key"] == "SECRET"
-    assert found.conffile is None
+    assert found.conffile() is None
 
 
-@pytest.mark.parametrize("stored", [None, {}, b"no JSON"])
-def test_without_them_the_peer_s_files_on_this_host(stored):
+@pytest.fixture
+def home(monkeypatch, tmp_path):
+    """Where the worker was started; what is in its user's home is in `home`."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "home" / ".ceph").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("stored", [None, {}, b"no JSON", {"mon_host": "10.0.0.1"}])
+@pytest.mark.parametrize("place", ["home/.ceph/b.conf", "b.conf"])
+def test_without_them_the_peer_s_files_on_this_host(home, stored, place):
+    (home / place).write_text("")
     found = credentials(stored)
-    assert found.conffile == "/etc/ceph/b.conf"
-    assert not {"mon_host", "key"} & set(found.conf)
+    assert found.conffile() == str(home / place)
+    assert "key" not in found.conf
+
+
+def test_the_home_comes_before_the_current_folder(home):
+    for place in ("home/.ceph/b.conf", "b.conf"):
+        (home / place).write_text("")
+    assert credentials().conffile() == str(home / "home/.ceph/b.conf")
+
+
+def test_monitors_that_are_nowhere_are_told_of(home):
+    with pytest.raises(NotFound, match=f"'b'.*/etc/ceph/b.conf, .*{home}/b.conf.*peer set"):
+        credentials().conffile()
+    assert credentials({"mon_host": "10.0.0.1"}).conffile() is None
 
 
 def test_no_call_to_a_dead_site_waits_for_ever():
