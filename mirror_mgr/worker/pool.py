@@ -427,7 +427,8 @@ class PoolReplayer:
             self._tx_peers = frozenset(
                 p.uuid for p in mirroring.peers if p.direction != PeerDirection.RX)
             assert link is not None
-            slots = await self.team.share()
+            slots = await self.team.share(
+                self.leader.leading if settings.only_leader_replays(self._local.conf_get) else None)
             await self._refresh_namespaces(site, remote_id, link, mirroring.mode, slots)
             await self.team.free(slots)
             self.peer_error = None

@@ -44,10 +44,10 @@ class Roster:
         """Those that belong to a member."""
         return frozenset(n for n, owner in enumerate(self.owners) if owner == member_id)
 
-    def surplus(self, member_id: int) -> FrozenSet[int]:
-        """Those that a member is to free, as others have too few."""
+    def surplus(self, member_id: int, alone: Optional[bool] = None) -> FrozenSet[int]:
+        """Those that a member is to free, as others have too few; `alone` as in `claimed`."""
         mine = sorted(self.slots(member_id))
-        return frozenset(mine[self._share(member_id):])
+        return frozenset(mine[self._share(member_id, alone):])
 
     def joined(self, member: Member) -> "Roster":
         """With this member, in the place of what was known of it before."""
@@ -60,9 +60,13 @@ class Roster:
         return Roster(tuple(one for one in self.members if one.id not in ids),
                       tuple(None if owner in ids else owner for owner in self.owners))
 
-    def claimed(self, member_id: int) -> "Roster":
-        """With as much of what is free as the member's share lacks."""
-        lacking = self._share(member_id) - len(self.slots(member_id))
+    def claimed(self, member_id: int, alone: Optional[bool] = None) -> "Roster":
+        """With as much of what is free as the member's share lacks.
+
+        `alone` is whether all slots are for this member, or for another; None where they are for
+        everybody.
+        """
+        lacking = self._share(member_id, alone) - len(self.slots(member_id))
         free = [n for n, owner in enumerate(self.owners) if owner is None]
         claimed = frozenset(free[:max(0, lacking)])
         return replace(self, owners=tuple(member_id if n in claimed else owner
@@ -74,11 +78,13 @@ class Roster:
         return replace(self, owners=tuple(None if n in freed else owner
                                           for n, owner in enumerate(self.owners)))
 
-    def _share(self, member_id: int) -> int:
+    def _share(self, member_id: int, alone: Optional[bool]) -> int:
         """How many slots a member should have; none for a stranger."""
         ids = sorted(one.id for one in self.members)
         if member_id not in ids:
             return 0
+        if alone is not None:
+            return SLOTS if alone else 0
         least, rest = divmod(SLOTS, len(ids))
         return least + (ids.index(member_id) < rest)
 

@@ -60,6 +60,11 @@ def concurrent_syncs(conf_get: ConfGet) -> Optional[int]:
     return int(asked) or None
 
 
+def only_leader_replays(conf_get: ConfGet) -> bool:
+    """Whether a pool's images are not shared out among workers; librados takes no later change."""
+    return conf_get("rbd_mirror_image_policy_type") == "none"
+
+
 def counter_priority(conf_get: ConfGet) -> int:
     return int(_value(conf_get, "rbd_mirror_perf_stats_prio", 5.0))
 

@@ -88,16 +88,17 @@ class Team:
         roster = await self._change(lambda known: known.joined(me))
         await self._bury([one for one in roster.members if one.address in self._dead])
 
-    async def share(self) -> FrozenSet[int]:
+    async def share(self, alone: Optional[bool] = None) -> FrozenSet[int]:
         """Claim what is free and return the slots to look after.
 
-        What else belongs to us is for others: :meth:`free` it once nothing is done there any more.
-        Raise NotReady when the others gave us up.
+        `alone` is whether all are for this worker, or for another; None where they are for
+        everybody.  What else belongs to us is for others: :meth:`free` it once nothing is done
+        there any more.  Raise NotReady when the others gave us up.
         """
-        roster = await self._change(lambda known: known.claimed(self.id))
+        roster = await self._change(lambda known: known.claimed(self.id, alone))
         if roster.member(self.id) is None:
             raise NotReady("this worker is not on the roster any more")
-        return roster.slots(self.id) - roster.surplus(self.id)
+        return roster.slots(self.id) - roster.surplus(self.id, alone)
 
     async def free(self, kept: FrozenSet[int]) -> None:
         """Let the others have all slots but these."""

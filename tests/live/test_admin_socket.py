@@ -147,3 +147,17 @@ def test_fenced_it_begins_anew_and_stays_the_process_it_was(
     ask("rbd", "mirror", "start", image)
     ask("rbd", "mirror", "flush", image)
     assert copied(site_b, image) - known
+
+
+def test_an_image_in_journal_mode_goes_by_its_new_name(site_a: Site, pool: str, ask: Ask) -> None:
+    old, new = f"{pool}/journaled", f"{pool}/renamed"
+    site_a.rbd("create", old, "--size", "8M", "--image-feature",
+               "layering,exclusive-lock,journaling")
+    site_a.ceph("rbd-mirror", "image", "enable", old, "journal")
+    wait_for(lambda: f"rbd mirror status {old}" in ask("help")
+             and ask("rbd", "mirror", "status", old)["standing"] == "up-to-date")
+    site_a.rbd("rename", old, new)
+    wait_for(lambda: f"rbd mirror status {new}" in ask("help"))
+    assert ask("rbd", "mirror", "status", new)["name"] == new
+    assert f"rbd mirror status {old}" not in ask("help")
+    ask("rbd", "mirror", "restart", new)

@@ -168,6 +168,28 @@ def test_images_are_spread_and_move_on_when_workers_die(team: Team, stack: ExitS
     images.sync()
 
 
+def test_where_images_are_not_shared_out_the_leader_has_them(
+        team: Team, stack: ExitStack) -> None:
+    images = Images(team, 8, stack)
+    images.create()
+    option = ("client", "rbd_mirror_image_policy_type")
+    team.copy.ceph("config", "set", *option, "none")
+    stack.callback(team.copy.ceph, "config", "rm", *option)
+    team.start(2)
+
+    def is_the_leader_s() -> bool:
+        leaders = [one for one in team.workers if any(r.leader for r in team.reports(one))]
+        return len(leaders) == 1 and sum(team.shares()) == len(team.images(leaders[0])) == 8
+
+    wait_for(is_the_leader_s, team.describe)
+    images.sync()
+    team.kill(team.leader())
+    wait_for(is_the_leader_s, team.describe)
+    team.start(1)
+    images.sync()
+    assert is_the_leader_s(), team.describe()
+
+
 def test_a_worker_that_hangs_in_a_sync_is_fenced_and_ends(
         team: Team, stack: ExitStack) -> None:
     images = Images(team, 1, stack)

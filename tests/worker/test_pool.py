@@ -135,7 +135,7 @@ class Alone:
     async def join(self):
         pass
 
-    async def share(self):
+    async def share(self, alone=None):
         return EVERY_SLOT
 
     async def free(self, kept):

@@ -102,3 +102,16 @@ def test_as_bytes():
 def test_what_is_no_roster(data):
     with pytest.raises(MalformedData):
         Roster.decode(data)
+
+
+def test_one_alone_has_all_and_the_others_none():
+    roster = team(3)
+    for one in roster.members[1:]:
+        assert roster.claimed(one.id, False) == roster
+        assert roster.surplus(one.id, False) == roster.slots(one.id)
+        roster = roster.freed(one.id, roster.slots(one.id))
+    roster = roster.claimed(1, True)
+    assert set(roster.owners) == {1} and not roster.surplus(1, True)
+    assert shares(settled(roster)) == shares(team(3))
+    stranger = roster.without([1])
+    assert stranger.claimed(1, True) == stranger

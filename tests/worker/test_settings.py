@@ -36,6 +36,11 @@ def test_what_somebody_set(read, option, text, value):
     assert read(conf(**{f"rbd_mirror_{option}": text})) == value
 
 
+@pytest.mark.parametrize("text, alone", [("none", True), ("simple", False), ("", False)])
+def test_whether_images_are_shared_out(text, alone):
+    assert settings.only_leader_replays(conf(rbd_mirror_image_policy_type=text)) is alone
+
+
 def test_an_image_has_options_of_its_own_and_of_its_pool():
     pool = {"conf_rbd_mirroring_replay_delay": b"20", "conf_other": b"x", "unrelated": b"1"}
     image = {"conf_rbd_mirroring_resync_after_disconnect": b"true"}

@@ -35,8 +35,8 @@ class Worker:
         await self.team.join()
         return self
 
-    async def look(self):
-        self.slots = await self.team.share()
+    async def look(self, alone=None):
+        self.slots = await self.team.share(alone)
         await self.team.free(self.slots)
 
 
@@ -81,6 +81,20 @@ def test_a_second_one_gets_half_once_the_first_lets_go():
         await one.team.free(one.slots)
         await two.look()
         assert one.slots | two.slots == frozenset(range(SLOTS)) and not one.slots & two.slots
+    run(body())
+
+
+def test_one_of_several_has_everything_where_that_is_asked_for():
+    async def body():
+        one, two = await started(Meeting(), 1, 2)
+        await settle_all(one, two)
+        for alone, other in ((two, one), (one, two)):
+            for _ in range(2):
+                await other.look(alone=False)
+                await alone.look(alone=True)
+            assert (len(alone.slots), len(other.slots)) == (SLOTS, 0)
+        await settle_all(one, two)
+        assert len(one.slots) == len(two.slots) == SLOTS // 2
     run(body())
 
 
