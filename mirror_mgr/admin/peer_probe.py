@@ -119,26 +119,52 @@ def _look(request: Dict[str, Any]) -> Sight:
 
 
 def _pool(cluster: Any, request: Dict[str, Any]) -> Dict[str, Any]:
+    """The pool of that name; images may be in another, as pools can be renamed."""
     import rados
     import rbd
 
+    wanted = frozenset(request["global_ids"])
     try:
-        ioctx = cluster.open_ioctx(request["pool"])
+        named = _pool_named(cluster, request["pool"], request["namespace"], wanted)
     except rados.ObjectNotFound:
-        return {}
-    with ioctx:
-        mirror_uuid = rbd.RBD().mirror_uuid_get(ioctx)
-        ioctx.set_namespace(request["namespace"])
-        return {"pool_mode": int(rbd.RBD().mirror_mode_get(ioctx)), "mirror_uuid": mirror_uuid,
-                "images": _images(ioctx, frozenset(request["global_ids"]))}
+        named = {}
+    if not wanted or named.get("images"):
+        return named
+    for name in cluster.list_pools():
+        try:
+            found = _pool_named(cluster, name, request["namespace"], wanted)
+        except (rados.Error, rbd.Error):  # nothing is mirrored there, or this user may not look
+            continue
+        if found["images"]:
+            return found
+    return named
+
+
+def _pool_named(cluster: Any, name: str, namespace: str,
+                wanted: FrozenSet[str]) -> Dict[str, Any]:
+    """Raise rados.ObjectNotFound where there is no such pool."""
+    import rbd
+
+    with cluster.open_ioctx(name) as ioctx:
+        ioctx.set_namespace(namespace)
+        images = _images(ioctx, wanted)
+        mode = int(rbd.RBD().mirror_mode_get(ioctx))
+        ioctx.set_namespace("")
+        return {"pool_mode": mode, "mirror_uuid": rbd.RBD().mirror_uuid_get(ioctx),
+                "images": images}
 
 
 def _images(ioctx: Any, wanted: FrozenSet[str]) -> Dict[str, SeenImage]:
+    import rados
+
     from ..cluster.omap import read_omap
 
     if not wanted:
         return {}
-    mirroring = MirrorPool.from_omap(read_omap(ioctx, MIRRORING))
+    try:
+        mirroring = MirrorPool.from_omap(read_omap(ioctx, MIRRORING))
+    except rados.ObjectNotFound:
+        return {}
     if mirroring.unreadable:
         raise MalformedData(f"{MIRRORING}: what it says of image "
                             f"{min(mirroring.unreadable)} does not decode")

@@ -1,8 +1,11 @@
 """With real processes: short programs that stand for the look at a peer site."""
 
 import sys
+from typing import Any, Dict, FrozenSet, List, Optional
 
 import pytest
+import rados
+import rbd
 
 from mirror_mgr.admin import peer_probe
 from mirror_mgr.admin.child import Start
@@ -11,6 +14,8 @@ from mirror_mgr.admin.peer_probe import SeenImage, Sight, look
 from mirror_mgr.admin.token import Token
 from mirror_mgr.errors import DeadlineExceeded, MirrorError
 from mirror_mgr.wire.constants import SnapState
+
+from .fakes import failure
 
 TOKEN = Token("f", "c", "SECRET", "m")
 
@@ -44,3 +49,51 @@ def test_a_process_that_hangs_is_killed(monkeypatch: pytest.MonkeyPatch) -> None
 def test_a_process_that_says_nothing(text: str) -> None:
     with pytest.raises(MirrorError, match="python3-rbd"):
         look(program("json.load(sys.stdin)\n" + text), TOKEN, "p")
+
+
+class TestWhereImagesAre:
+    """In which pool of the peer site those that are asked for are found."""
+
+    class Cluster:
+        """`images` are the global ids in each pool; None stands for one that can't be read."""
+
+        def __init__(self, **images: Optional[FrozenSet[str]]) -> None:
+            self.images = images
+            self.read: List[str] = []
+
+        def list_pools(self) -> List[str]:
+            return list(self.images)
+
+    @pytest.fixture(autouse=True)
+    def fakes(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def pool_named(cluster: Any, name: str, namespace: str,
+                       wanted: FrozenSet[str]) -> Dict[str, Any]:
+            cluster.read.append(name)
+            if name not in cluster.images:
+                raise failure(rados.ObjectNotFound, 2)
+            if cluster.images[name] is None:
+                raise failure(rbd.ImageNotFound, 2)  # no mirror uuid
+            return {"mirror_uuid": f"uuid of {name}", "images": wanted & cluster.images[name]}
+
+        monkeypatch.setattr(peer_probe, "_pool_named", pool_named)
+
+    def look(self, cluster: Any, *wanted: str) -> Any:
+        return peer_probe._pool(cluster, {
+            "pool": "p", "namespace": "", "global_ids": wanted}).get("mirror_uuid")
+
+    def test_in_the_pool_of_the_same_name(self) -> None:
+        cluster = self.Cluster(q=frozenset("g"), p=frozenset("gh"))
+        assert self.look(cluster, "g") == "uuid of p" and cluster.read == ["p"]
+
+    def test_in_one_that_was_renamed(self) -> None:
+        none: FrozenSet[str] = frozenset()
+        assert self.look(self.Cluster(x=None, y=none, q=frozenset("g")), "g", "i") == "uuid of q"
+        assert self.look(self.Cluster(p=none, q=frozenset("g")), "g") == "uuid of q"
+
+    def test_nowhere(self) -> None:
+        assert self.look(self.Cluster(p=frozenset("h"), q=frozenset("i")), "g") == "uuid of p"
+        assert self.look(self.Cluster(q=frozenset("i")), "g") is None
+
+    def test_no_other_pool_is_read_for_no_image(self) -> None:
+        cluster = self.Cluster(q=frozenset("g"))
+        assert self.look(cluster) is None and cluster.read == ["p"]

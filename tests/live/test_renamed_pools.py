@@ -52,6 +52,9 @@ def test_renamed_pools(site_a: Site, site_b: Site, pool: str, renamed: str) -> N
     site_b.ceph("rbd-mirror", "worker", "restart")
     write(site_a, renamed, "old", b"3")
     wait_equal(site_a, renamed, site_b, pool, "old")
+    refused = site_b.run("ceph", "rbd-mirror", "image", "resync", f"{pool}/old")
+    assert not refused.returncode, refused  # it is looked at over there
+    wait_equal(site_a, renamed, site_b, pool, "old")
     site_a.rbd("snap", "create", f"{renamed}/golden@base")
     site_a.rbd("snap", "protect", f"{renamed}/golden@base")
     site_a.rbd("clone", f"{renamed}/golden@base", f"{renamed}/clone")
