@@ -24,7 +24,7 @@ from .openers import FENCED_SECONDS, Fence, Mirroring, Opener, Openers
 from .specs import ImageSpec, PoolSpec
 
 # Commands and schedules have images open for a moment.
-_OPEN_SECONDS = 3.0
+_OPEN_SECONDS = 5.0
 _LOOK_SECONDS = 0.25
 _HAND_OVER_SECONDS = 5.0
 _ANSWER_MS = 2000
@@ -167,12 +167,11 @@ class _Demotion:
         self._set_non_primary(True)
         try:
             yield
-        except MirrorError:
-            with explaining(f"image '{self._spec}'"):
-                still_primary = self._image.mirror_image_get_info()["primary"]
-            if still_primary:
-                self._set_non_primary(False)
-                self._all_answer()  # who opened it meanwhile looks again
+        except Exception:
+            with explaining(f"image '{self._spec}': clients may only read it until it is demoted"):
+                if self._image.mirror_image_get_info()["primary"]:
+                    self._set_non_primary(False)
+                    self._all_answer()  # who opened it meanwhile looks again
             raise
 
     def _set_non_primary(self, to: bool) -> None:
@@ -186,7 +185,9 @@ class _Demotion:
 
         One that does not answer, or does not let go, has to lose it by the blocklist.
         """
-        if not self._image.features() & rbd.RBD_FEATURE_EXCLUSIVE_LOCK or not self._all_answer():
+        with explaining(f"image '{self._spec}'"):
+            has_lock = bool(self._image.features() & rbd.RBD_FEATURE_EXCLUSIVE_LOCK)
+        if not (has_lock and self._all_answer()):
             yield
             return
 
