@@ -85,7 +85,7 @@ def run_alone(wanted: options.Options) -> int:
         except AlreadyRunning as error:
             if wanted.foreground:
                 raise
-            # What was asked for is so: scripts that start daemons take any other code for a failure.
+            # What was asked for is so: a script that starts daemons takes others for failures.
             print(f"{options.PROGRAM}: {error}", file=sys.stderr)
             return 0
 
