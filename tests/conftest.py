@@ -7,9 +7,14 @@ from pathlib import Path
 from typing import Optional
 
 import pytest
+from hypothesis import settings
 
 # Before there is a ceph_module: with it, the package takes this for ceph-mgr and loads its module.
 import mirror_mgr  # noqa: F401
+
+# How long an example takes is up to how busy the machine is.
+settings.register_profile("here", deadline=None, database=None)
+settings.load_profile("here")
 
 STOCK_MODULES = "/usr/share/ceph/mgr"
 LIVE = Path(__file__).parent / "live"

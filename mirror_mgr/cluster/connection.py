@@ -10,7 +10,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 import rados
 import rbd
 
-from ..errors import NotReady, from_errno
+from ..errors import NotFound, NotReady, from_errno
 from .faults import of_site, translate, translated
 from .full import FullPools
 from .pool import Pool
@@ -21,6 +21,9 @@ T = TypeVar("T")
 # together.  What a user waits for does not queue behind what is removed in the background.
 _THREADS = 80
 _BACKGROUND_THREADS = 80
+
+# ``pg_pool_t::TYPE_ERASURE``
+_ERASURE = 3
 
 _TYPED_ADDRESS = re.compile(r"\[?v[12]:([^,]+/\d+)")
 
@@ -40,6 +43,7 @@ class Connection:
             _BACKGROUND_THREADS, thread_name_prefix=f"{name}-background")
         self.full = FullPools(self)
         self._pools: Dict[Tuple[int, str], Pool] = {}
+        self._erasure_coded: Dict[int, bool] = {}
 
     @classmethod
     def connect(cls, name: str, entity: str, conffile: Optional[str] = None,
@@ -134,6 +138,17 @@ class Connection:
         """All pools of the site, by id."""
         listed = json.loads(await self.mon_command({"prefix": "osd lspools", "format": "json"}))
         return {entry["poolnum"]: entry["poolname"] for entry in listed}
+
+    async def is_erasure_coded(self, pool_id: int) -> bool:
+        """Whether the pool is; that never changes, nor is its id used again."""
+        if pool_id not in self._erasure_coded:
+            listed = json.loads(await self.mon_command(
+                {"prefix": "osd pool ls", "detail": "detail", "format": "json"}))
+            self._erasure_coded.update(
+                (entry["pool_id"], entry["type"] == _ERASURE) for entry in listed)
+        if pool_id not in self._erasure_coded:
+            raise NotFound(f"site {self.name!r}: there is no pool with id {pool_id}")
+        return self._erasure_coded[pool_id]
 
     async def mon_command(self, command: Mapping[str, Any]) -> bytes:
         """Run a monitor command; return its output, raise by its errno."""

@@ -196,13 +196,10 @@ class Pool:
         return data, int(self.ioctx.get_last_version())
 
     async def operate(self, oid: str, operation: Operation) -> None:
-        """Apply an operation; it is spent afterwards."""
-        try:
-            code, _ = await self.aio(
-                lambda done: self.ioctx.operate_aio_write_op(operation.op, oid, done))
-        finally:
-            operation.release()
-        self._check(code, "write", oid)
+        """Apply an operation; it is spent afterwards.  In parts, where the pool needs that."""
+        [error] = await self._apply([(oid, operation)])
+        if error is not None:
+            raise error
 
     async def operate_all(self, operations: Sequence[Tuple[str, Operation]]
                           ) -> List[Optional[MirrorError]]:
@@ -211,37 +208,68 @@ class Pool:
         That is an error, or None, for each in their order.  The operations are spent afterwards.
         However many they are, the loop hears of them once: for small writes it is this that costs.
         """
+        return await self._apply(operations)
+
+    async def _apply(self, operations: Sequence[Tuple[str, Operation]]
+                     ) -> List[Optional[MirrorError]]:
+        errors: List[Optional[MirrorError]] = [None] * len(operations)
+        # An OSD carries out what one client asks of one object in the order of asking.
+        parts = [(index, oid, part) for index, (oid, operation) in enumerate(operations)
+                 for part in await self._parts(operation)]
+        sent = []
+        for index, oid, part in parts:
+            try:
+                if errors[index] is None:
+                    sent.append((index, oid, part.write_op()))
+            except (MirrorError, rados.Error, OSError) as error:
+                errors[index] = translate(error, f"site {self.connection.name!r}")
+        del parts
+        found = await self._send([(oid, op) for _, oid, op in sent])
+        for (index, _, _), failure in zip(sent, found):
+            errors[index] = errors[index] or failure
+        return errors
+
+    async def _parts(self, operation: Operation) -> List[Operation]:
+        if operation.mixed and await self.connection.is_erasure_coded(self.pool_id):
+            parts = operation.parts()
+            operation.steps.clear()
+            return parts
+        return [operation]
+
+    async def _send(self, ops: Sequence[Tuple[str, "rados.WriteOp"]]
+                    ) -> List[Optional[MirrorError]]:
+        """Have librados carry these out and release them; return what went wrong with each."""
         loop = asyncio.get_running_loop()
         future: "asyncio.Future[Any]" = loop.create_future()
-        errors: List[Optional[MirrorError]] = [None] * len(operations)
+        errors: List[Optional[MirrorError]] = [None] * len(ops)
         codes: Dict[int, int] = {}
 
         def ended(index: int, code: int) -> None:
             codes[index] = code
-            if len(codes) == len(operations):
+            if len(codes) == len(ops):
                 _hand_over(loop, _resolve, future, None)
 
-        def start(index: int, oid: str, operation: Operation) -> Any:
+        def start(index: int, oid: str, op: "rados.WriteOp") -> Any:
             return self.ioctx.operate_aio_write_op(
-                operation.op, oid, lambda done: ended(index, done.get_return_value()))
+                op, oid, lambda done: ended(index, done.get_return_value()))
 
         started = []
-        for index, (oid, operation) in enumerate(operations):
+        for index, (oid, op) in enumerate(ops):
             try:
-                started.append(start(index, oid, operation))
+                started.append(start(index, oid, op))
             except (rados.Error, OSError) as error:
                 errors[index] = translate(error, f"site {self.connection.name!r}")
                 ended(index, 0)
         try:
-            if operations:
+            if ops:
                 await _patiently(future)
         finally:
             del started
-            for _, operation in operations:
-                operation.release()
+            for _, op in ops:
+                op.release()
         for index, code in codes.items():
             if code < 0:
-                errors[index] = self._error(code, "write", operations[index][0])
+                errors[index] = self._error(code, "write", ops[index][0])
         return errors
 
     async def operate_versioned(self, oid: str, operation: Operation) -> int:
@@ -252,11 +280,12 @@ class Pool:
             raise self._refused(error.errno) from None
 
     def _operate_now(self, oid: str, operation: Operation) -> int:
+        op = operation.write_op()
         try:
-            self.ioctx.operate_write_op(operation.op, oid)
+            self.ioctx.operate_write_op(op, oid)
             return int(self.ioctx.get_last_version())
         finally:
-            operation.release()
+            op.release()
 
     async def change_omap(self, oid: str, changes: Mapping[str, Optional[bytes]]) -> None:
         """Write omap entries of an object, which is made if there is none; None removes one.
@@ -265,16 +294,14 @@ class Pool:
         """
         written = {key: value for key, value in changes.items() if value is not None}
         removed = tuple(key for key, value in changes.items() if value is None)
-        operation = Operation()
+        op = Operation().write_op()
         if written:
-            self.ioctx.set_omap(operation.op, tuple(written), tuple(written.values()))
+            self.ioctx.set_omap(op, tuple(written), tuple(written.values()))
         if removed:
-            self.ioctx.remove_omap_keys(operation.op, removed)
-        try:
-            await self.operate(oid, operation)
-        except NotFound:
-            if written:
-                raise
+            self.ioctx.remove_omap_keys(op, removed)
+        [error] = await self._send([(oid, op)])
+        if error is not None and (written or not isinstance(error, NotFound)):
+            raise error
 
     async def remove(self, oid: str) -> bool:
         """Remove an object; False if there was none."""

@@ -91,20 +91,15 @@ class CopyUp:
                         operation.write(piece.offset, piece.data)
                         empty = False
             if empty:
-                operation.release()
                 return False
             return await self._write(number, operation)
         finally:
             self._budget.release(self._header.object_size)
 
     async def _write(self, number: int, operation: Operation) -> bool:
-        try:
-            if self._announce is not None:
-                await self._announce(number)
-            self._check()
-        except BaseException:
-            operation.release()
-            raise
+        if self._announce is not None:
+            await self._announce(number)
+        self._check()
         try:
             await self._target.operate(self._header.data_object(number), operation)
         except AlreadyExists:

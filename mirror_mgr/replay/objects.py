@@ -10,7 +10,7 @@ repeated from where its progress says.
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import Awaitable, Callable, Dict, Iterable, List, Optional, Protocol, Sequence
+from typing import Awaitable, Callable, Dict, Iterable, List, Optional, Protocol, Sequence, Tuple
 
 from ..cluster.operation import Operation
 from ..cluster.pool import Pool
@@ -149,13 +149,11 @@ class ObjectCopier:
             self._budget.release(chunk.length)
 
     def _fresh_operation(self, offset: int, data: bytes) -> Operation:
-        operation = Operation()
+        operation = Operation().create()
         runs = pieces(offset, data)
-        if not any(run.data for run in runs):
-            operation.create()
-        self._add(operation, [run for run in runs if run.data is not None])
         if not runs or runs[-1].data is None:
             operation.truncate(offset + len(data))
+        self._add(operation, [run for run in runs if run.data is not None])
         return operation
 
     # --- clones ------------------------------------------------------------------------------
@@ -205,29 +203,24 @@ class ObjectCopier:
             return
         if change.exists:
             self._note_existing(index, number)
-        if change.kind == DeltaKind.WHOLE:
-            await self._write(index, number, Operation().create().truncate(0).truncate(change.size))
-            extents = [Extent(0, change.size)] if change.size else []
-        elif change.kind == DeltaKind.EXTENTS:
-            extents = [Extent(*extent) for extent in change.extents]
-        else:
-            return
-        await self._fetch_and_write(index, number, extents, change.size)
+        if change.kind != DeltaKind.UNCHANGED:
+            await self._fetch_and_write(index, number, change.extents, change.size)
 
-    async def _fetch_and_write(self, index: int, number: int, extents: Sequence[Extent],
+    async def _fetch_and_write(self, index: int, number: int, extents: Sequence[Tuple[int, int]],
                                size: int) -> None:
         """Write these extents as the source has them, into an object of `size` bytes."""
+        operation = Operation().create().truncate(size)
         if not extents:
-            await self._write(index, number, Operation().truncate(size))
+            await self._write(index, number, operation)
         for batch in _batches(to_read(extents, _READS_AN_OBJECT)):
             volume = sum(extent.length for extent in batch)
             await self._budget.acquire(volume)
             try:
-                operation = Operation().create().truncate(size)
                 await self._read_into(operation, index, number, batch)
                 await self._write(index, number, operation)
             finally:
                 self._budget.release(volume)
+            operation = Operation().create()
 
     async def _read_into(self, operation: Operation, index: int, number: int,
                          extents: Sequence[Extent]) -> None:
@@ -286,11 +279,7 @@ class ObjectCopier:
                 self.statistics.bytes_written += piece.length
 
     async def _write(self, index: int, number: int, operation: Operation) -> None:
-        try:
-            self._check()
-        except BaseException:
-            operation.release()
-            raise
+        self._check()
         self._note_written(index, number)
         await self._targets[index].operate(self._target_header.data_object(number), operation)
 

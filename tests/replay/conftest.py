@@ -1,14 +1,11 @@
 import pytest
 
-from mirror_mgr.cluster import operation
 from mirror_mgr.replay import extents, lanes, objects
-from tests.replay.fake_rados import WriteOp
 
 
 @pytest.fixture
 def small_sizes(monkeypatch):
-    """Writes go to memory, and little data meets every limit."""
-    monkeypatch.setattr(operation.rados, "WriteOp", WriteOp, raising=False)
+    """Little data meets every limit."""
     monkeypatch.setattr(extents, "BLOCK", 64)
     monkeypatch.setattr(extents, "SMALL_BLOCK", 16)
     monkeypatch.setattr(objects, "_CHUNK", 256)

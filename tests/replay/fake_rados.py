@@ -12,7 +12,6 @@ import random
 from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Set, Tuple
 
-from mirror_mgr.cluster import operation as product
 from mirror_mgr.cluster.operation import Operation
 from mirror_mgr.errors import AlreadyExists, InvalidArgument, NotFound
 from mirror_mgr.wire.constants import NOSNAP
@@ -24,44 +23,6 @@ Ranges = List[Tuple[int, int]]
 
 class Killed(Exception):
     """The process that writes is no more."""
-
-
-class WriteOp:
-    """Stands in for rados.WriteOp and can tell what is in it."""
-
-    def __init__(self) -> None:
-        self.steps: List[Step] = []
-
-    def create(self) -> None:
-        """Allocates; no step."""
-
-    def release(self) -> None:
-        pass
-
-    def new(self, mode: object) -> None:
-        self.steps.append(("create", mode is product._CREATE_EXCLUSIVE))
-
-    def write(self, data: bytes, offset: int) -> None:
-        self.steps.append(("write", offset, data))
-
-    def zero(self, first: int, second: int) -> None:
-        """python-rados calls them offset and length, and hands them on the other way round."""
-        self.steps.append(("zero", second, first))
-
-    def truncate(self, size: int) -> None:
-        self.steps.append(("truncate", size))
-
-    def remove(self) -> None:
-        self.steps.append(("remove",))
-
-    def write_full(self, data: bytes) -> None:
-        self.steps.append(("write_full", data))
-
-    def execute(self, cls: str, method: str, data: bytes) -> None:
-        self.steps.append(("call", cls, method, data))
-
-    def assert_version(self, version: int) -> None:
-        self.steps.append(("version", version))
 
 
 @dataclass
@@ -105,9 +66,11 @@ class FakeRados:
     """One pool.  It dies, for its only client, once `lives` further writes are done.
 
     `order` decides how long each call takes, so that calls of several tasks overtake each other.
+    `erasure_coded`: an operation that such a pool does not carry out rightly is refused.
     """
 
-    def __init__(self, order: Optional[random.Random] = None) -> None:
+    def __init__(self, order: Optional[random.Random] = None, erasure_coded: bool = False) -> None:
+        self.erasure_coded = erasure_coded
         self.objects: Dict[str, FakeObject] = {}
         self.removed: Set[int] = set()
         self.lives: Optional[int] = None
@@ -131,6 +94,8 @@ class FakeRados:
         """Apply all steps to an object, or none; `context`: the snapshots that the client knows."""
         if not steps:
             raise InvalidArgument("no flags to tell a read from a write")
+        if self.erasure_coded:
+            assert not _is_mixed(steps), "the OSD aborts, or loses what is written"
         found = self.objects.get(oid, FakeObject()).copied()
         before = None if found.head is None else bytes(found.head)
         ranges = [_STEPS[name](found, *arguments) for name, *arguments in steps]
@@ -252,6 +217,12 @@ _STEPS: Dict[str, Callable[..., Optional[Ranges]]] = {
     "rollback": _roll_back}
 
 
+def _is_mixed(steps: Sequence[Step]) -> bool:
+    """Whether something else is done to the bytes beside what may change where the object ends."""
+    names = [name for name, *_ in steps if name in ("write", "zero", "truncate")]
+    return len(names) > 1 and set(names) != {"write"}
+
+
 def _keep_common(mask: bytearray, other: bytes) -> None:
     for place in range(len(mask)):
         if place >= len(other) or not other[place]:
@@ -335,5 +306,7 @@ class FakePool:
 
     async def operate(self, oid: str, operation: Operation) -> None:
         await self.rados.turn()
-        self.rados.count_write()
-        self.rados.operate(oid, operation.op.steps, self._context)
+        parts = operation.parts() if self.rados.erasure_coded else [operation]
+        for part in parts:
+            self.rados.count_write()
+            self.rados.operate(oid, part.steps, self._context)

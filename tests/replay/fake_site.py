@@ -219,13 +219,13 @@ class SitePool(FakePool):
         return self.rados.call(oid, call.method, call.data)
 
     async def operate(self, oid: str, operation: Any) -> None:
-        names = {name for name, *_ in operation.op.steps}
+        names = {name for name, *_ in operation.steps}
         if not names & {"call", "version", "write_full"}:
             await super().operate(oid, operation)
             return
         await self.rados.turn()
         self.rados.count_write()
-        for name, *arguments in operation.op.steps:
+        for name, *arguments in operation.steps:
             if name == "version" and self.rados.header(oid).version != arguments[0]:
                 raise MirrorError("the version differs", errno.ERANGE)
             if name == "call":

@@ -80,8 +80,8 @@ class Primary:
 class Secondary:
     """The copy: `shown` has what each of its finished snapshots must show."""
 
-    def __init__(self, rng: random.Random) -> None:
-        self.rados = FakeRados(rng)
+    def __init__(self, rng: random.Random, erasure_coded: bool = False) -> None:
+        self.rados = FakeRados(rng, erasure_coded)
         self.header = header("rbd_data.copy")
         self.shown: Dict[int, Contents] = {}
         self.snap_ids: List[int] = []

@@ -105,7 +105,7 @@ def make_snapshots(primary, rng, seen):
 def test_a_clone_shows_the_same_with_its_parent_and_flattened_without(seed, ways, lives):
     rng = random.Random(seed)
     parent = Parent(rng)
-    primary, secondary = Clone(rng, parent), Secondary(rng)
+    primary, secondary = Clone(rng, parent), Secondary(rng, erasure_coded=bool(seed % 2))
     start, seen, ours = 0, {}, {}
     for _ in range(5):
         sync = CloneCopy(primary, secondary, start, make_snapshots(primary, rng, seen), **ways)

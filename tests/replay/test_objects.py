@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("small_sizes")
 
 def pair(seed):
     rng = random.Random(seed)
-    return rng, Primary(rng), Secondary(rng)
+    return rng, Primary(rng), Secondary(rng, erasure_coded=bool(seed % 2))
 
 
 def snapshots(primary, rng, most=2):
@@ -200,7 +200,7 @@ def test_what_was_found_is_told_where_no_map_says_it():
 @pytest.mark.parametrize("way", [DELTA, COMPARE, DIRTY])
 @pytest.mark.parametrize("allowed", range(8))
 def test_no_write_once_writing_is_unsafe(allowed, way):
-    rng, primary, secondary = pair(3)
+    rng, primary, secondary = pair(6)
     primary.change(30)
     first = primary.snapshot()
     primary.change(30)

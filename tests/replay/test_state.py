@@ -4,17 +4,11 @@ import asyncio
 
 import pytest
 
-from mirror_mgr.cluster import operation
 from mirror_mgr.errors import AlreadyExists
 from mirror_mgr.replay.image import Copy
 from mirror_mgr.replay.state import rename
 from mirror_mgr.wire.encoding import Decoder, Encoder
-from tests.replay.fake_rados import Killed, WriteOp
-
-
-@pytest.fixture(autouse=True)
-def in_memory(monkeypatch):
-    monkeypatch.setattr(operation.rados, "WriteOp", WriteOp, raising=False)
+from tests.replay.fake_rados import Killed
 
 
 class FakePool:
@@ -37,7 +31,7 @@ class FakePool:
         self._write()
         if oid in self.ids:
             raise AlreadyExists(oid)
-        self.ids[oid] = Decoder(op.op.steps[1][3]).string()
+        self.ids[oid] = Decoder(op.steps[1][3]).string()
 
     async def remove(self, oid):
         self._write()

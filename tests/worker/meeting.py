@@ -54,7 +54,7 @@ class Client:
 
     async def operate(self, oid, operation):
         self._begin(oid)
-        for step in operation.op.steps:
+        for step in operation.steps:
             if step[0] == "version":
                 if step[1] != self.meeting.version or self.meeting.conflicts:
                     self.meeting.conflicts = max(0, self.meeting.conflicts - 1)

@@ -5,7 +5,6 @@ import asyncio
 import pytest
 
 from mirror_mgr import states
-from mirror_mgr.cluster import operation
 from mirror_mgr.errors import (
     AlreadyExists,
     Busy,
@@ -23,16 +22,10 @@ from mirror_mgr.wire.mirror import MirrorImage
 from mirror_mgr.wire.watch_notify import ImageOp, encode_image
 from mirror_mgr.worker import image as image_module
 from mirror_mgr.worker.image import Gate, Gates, ImageReplayer, Mirrored
-from tests.replay.fake_rados import WriteOp
 from tests.replay.headers import GLOBAL_ID, LINK
 from tests.replay.librbd import OBJECT
 from tests.replay.test_snapshot import Sites
 from tests.virtual_time import run, settle
-
-
-@pytest.fixture(autouse=True)
-def in_memory(monkeypatch):
-    monkeypatch.setattr(operation.rados, "WriteOp", WriteOp, raising=False)
 
 
 @pytest.fixture

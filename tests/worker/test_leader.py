@@ -4,24 +4,17 @@ import asyncio
 
 import pytest
 
-from mirror_mgr.cluster import operation
 from mirror_mgr.errors import DeadlineExceeded, Fenced
 from mirror_mgr.wire.header import LEADER
 from mirror_mgr.wire.watch_notify import LeaderOp, decode_leader
 from mirror_mgr.worker.leader import Leader
 from tests.cluster.fake_locks import FakePool, other
-from tests.replay.fake_rados import WriteOp
 from tests.virtual_time import run, settle
 
 HEARTBEAT_SECONDS = 5.0
 DAEMON = other(description="")
 OURS = other(description="mirror_mgr")
 ALIVE = {(4200, 7)}
-
-
-@pytest.fixture(autouse=True)
-def write_op(monkeypatch):
-    monkeypatch.setattr(operation.rados, "WriteOp", WriteOp, raising=False)
 
 
 class FakeTeam:

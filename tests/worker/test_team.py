@@ -4,18 +4,11 @@ import asyncio
 
 import pytest
 
-from mirror_mgr.cluster import operation
 from mirror_mgr.errors import DeadlineExceeded, MalformedData, NotReady
 from mirror_mgr.worker.roster import SLOTS, Roster
 from mirror_mgr.worker.team import Team
-from tests.replay.fake_rados import WriteOp
 from tests.virtual_time import run, settle
 from tests.worker.meeting import Client, Meeting
-
-
-@pytest.fixture(autouse=True)
-def write_op(monkeypatch):
-    monkeypatch.setattr(operation.rados, "WriteOp", WriteOp, raising=False)
 
 
 class Worker:

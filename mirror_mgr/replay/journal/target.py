@@ -206,7 +206,7 @@ class Target:
                      for one in change.ranges))
 
     async def _write_objects(self, objects: Mapping[int, Changes]) -> None:
-        changed = [(number, _operation(changes)) for number, changes in objects.items()]
+        changed = [(number, operation_of(changes)) for number, changes in objects.items()]
         written = [(number, operation) for number, operation in changed if operation is not None]
         errors = await self.data.operate_all(
             [(self.header.data_object(number), operation) for number, operation in written])
@@ -224,22 +224,24 @@ class _MapChange:
         self.whole = whole
 
 
-def _operation(changes: Changes) -> Optional[Operation]:
+def operation_of(changes: Changes) -> Optional[Operation]:
     """All that happens to an object, as one atomic change of it."""
     if changes.removed:
         return Operation().remove()
-    if not changes.steps and not changes.emptied:
+    cut, steps = changes.settled()
+    if cut is None and not steps:
         return None
     operation = Operation()
-    if changes.emptied:
-        # A removal within a larger operation fails as a whole where there is no object.
-        operation.create().truncate(0)
-    for offset, data, length in changes.steps:
+    if cut is not None:
+        if changes.emptied or any(step.data is not None for step in changes.steps):
+            # Of what is written and then cut off an object stays.  A removal within a larger
+            # operation fails as a whole where there is none.
+            operation.create()
+        operation.truncate(cut)
+    for offset, data, length in steps:
         if data is not None:
             operation.write(offset, data)
-        elif length is None:
-            operation.truncate(offset)
-        else:
+        elif length is not None:
             operation.zero(offset, length)
     return operation
 

@@ -28,6 +28,18 @@ class Step(NamedTuple):
     data: Optional[bytes] = None
     length: Optional[int] = None
 
+    @property
+    def cuts(self) -> bool:
+        return self.data is None and self.length is None
+
+    def up_to(self, end: Optional[int]) -> "Step":
+        """What is before `end` of one that does not cut."""
+        if end is None:
+            return self
+        if self.data is not None:
+            return self._replace(data=self.data[:end - self.offset])
+        return self._replace(length=min(self.length or 0, end - self.offset))
+
 
 class Changes:
     """What happens to one object: `emptied` first, then `steps`.  `exists` tells the outcome."""
@@ -42,6 +54,20 @@ class Changes:
     @property
     def removed(self) -> bool:
         return not self.exists
+
+    def settled(self) -> Tuple[Optional[int], List[Step]]:
+        """The same as at most one cut at the start, and writes and ranges to free after it.
+
+        Returned is where the object is cut off, None for nowhere, and those.
+        """
+        cut: Optional[int] = None
+        left = []
+        for step in reversed(self.steps):
+            if step.cuts:
+                cut = step.offset if cut is None else min(cut, step.offset)
+            elif cut is None or step.offset < cut:
+                left.append(step.up_to(cut))
+        return 0 if self.emptied else cut, left[::-1]
 
 
 class Window:

@@ -1,15 +1,21 @@
 """Windows: the same bytes and the same object map as one event after the other."""
 
 import random
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, Iterable, List, Optional, Tuple
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from mirror_mgr.replay.journal.window import Window, parts, ranges, repeats
+from mirror_mgr.cluster.operation import Operation
+from mirror_mgr.errors import NotFound
+from mirror_mgr.replay.journal.target import operation_of
+from mirror_mgr.replay.journal.window import Changes, Step, Window, parts, ranges, repeats
 from mirror_mgr.wire.constants import Feature, ObjectState
 from mirror_mgr.wire.header import ImageHeader
 from mirror_mgr.wire.journal_event import CompareAndWrite, Discard, Write, WriteSame
 from mirror_mgr.wire.striping import Striping
+from tests.replay.fake_rados import FakeRados
 
 SIZE = 100  # 7 objects of 16 bytes, the last one of 4
 NONEXISTENT, EXISTS, PENDING, CLEAN = (int(state) for state in ObjectState)
@@ -36,22 +42,24 @@ def add(target: Window, event: object) -> None:
 def apply(objects: Dict[int, bytearray], target: Window) -> None:
     """What the OSDs make of a window."""
     for number, changes in target.objects.items():
-        if changes.removed:
-            objects.pop(number, None)
-            continue
-        if changes.emptied:
-            objects[number] = bytearray()
-        for offset, data, length in changes.steps:
-            if data is not None:
-                now = objects.setdefault(number, bytearray())
-                now.extend(bytes(max(0, offset + len(data) - len(now))))
-                now[offset:offset + len(data)] = data
-            elif number in objects:
-                now = objects[number]
-                if length is None or offset + length >= len(now):
-                    del now[offset:]
-                else:
-                    now[offset:offset + length] = bytes(length)
+        operation = operation_of(changes)
+        if operation is not None:
+            now = after(operation.parts(), objects.pop(number, None))
+            if now is not None:
+                objects[number] = bytearray(now)
+
+
+def after(parts: Iterable[Operation], before: Optional[bytes]) -> Optional[bytes]:
+    """What an OSD of an erasure-coded pool makes of an object."""
+    rados = FakeRados(erasure_coded=True)
+    if before is not None:
+        rados.operate("o", [("create", False), ("write", 0, before)])
+    try:
+        for part in parts:
+            rados.operate("o", part.steps)
+    except NotFound:
+        assert before is None
+    return rados.content("o")
 
 
 def content(objects: Dict[int, bytearray], layout: Striping) -> bytes:
@@ -106,6 +114,43 @@ def change(cells: bytearray, done: Window) -> None:
     for states in (done.states_before(), done.states_after()):
         for number, state in states.items():
             cells[number] = state
+
+
+# --- what is done to one object ------------------------------------------------------------------
+
+PLACES = st.integers(0, 30)
+STEPS = st.one_of(
+    st.builds(lambda offset, data: Step(offset, data), PLACES, st.binary(min_size=1, max_size=9)),
+    st.builds(lambda offset, length: Step(offset, length=length), PLACES, st.integers(1, 20)),
+    st.builds(lambda offset: Step(offset), PLACES))
+
+
+@given(st.lists(STEPS), st.booleans(), st.none() | st.binary(max_size=40))
+def test_an_object_is_cut_off_once_at_most(steps: List[Step], emptied: bool,
+                                           before: Optional[bytes]) -> None:
+    """And then shows what the steps give one by one."""
+    changes = Changes(exists=True)
+    changes.emptied = emptied
+    changes.steps = steps
+    expected = bytearray(b"" if before is None or emptied else before).ljust(80, b"\0")
+    for offset, data, length in steps:
+        end = 80 if data is None and length is None else offset + (length or len(data or b""))
+        expected[offset:end] = data or bytes(end - offset)
+    written = any(step.data is not None for step in steps)
+    operation = operation_of(changes)
+    if operation is None:
+        assert not steps and not emptied
+        return
+    assert sum(name == "truncate" for name, *_ in operation.steps) <= 1
+    found = after(operation.parts(), before)
+    assert (found or b"").ljust(80, b"\0") == expected
+    assert (found is not None) is (before is not None or emptied or written)
+
+
+def test_what_is_cut_off_later_is_not_written() -> None:
+    changes = Changes(exists=True)
+    changes.steps = [Step(0, b"abcd"), Step(2), Step(6, length=9), Step(4, b"ef"), Step(8)]
+    assert changes.settled() == (2, [Step(0, b"ab"), Step(6, length=2), Step(4, b"ef")])
 
 
 # --- clones -----------------------------------------------------------------------------------
