@@ -65,13 +65,16 @@ def no_workers(lab: Lab) -> Iterator[None]:
 
 
 @contextmanager
-def mirrored_pool(directory: Optional[str]) -> Iterator[Mirrored]:
-    """A pool with no workers at it; `directory` has the lab to use, None stands for a new one."""
+def mirrored_pool(directory: Optional[str], osds: int = 1) -> Iterator[Mirrored]:
+    """A pool with no workers at it; `directory` has the lab to use, None stands for a new one.
+
+    A new one has so many OSDs at each site.
+    """
     if directory:
         lab = Lab.attach(directory)
         keep_workers_away(lab)
         yield add_pool(lab, f"by-hand-{os.getpid()}")
         return
-    with Lab(tempfile.mkdtemp(prefix="lab-")) as lab:
+    with Lab(tempfile.mkdtemp(prefix="lab-"), osds=osds) as lab:
         keep_workers_away(lab)
         yield add_pool(lab, "by-hand")

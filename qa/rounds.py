@@ -2,7 +2,7 @@
 
 import random
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import rados
@@ -55,11 +55,22 @@ LAYOUTS = (
 )
 
 
-def prepare(sites: Sequence[Site], pool: str) -> str:
-    """Make what LAYOUTS ask for beside the mirrored `pool`; return the name of the data pool."""
+def in_data_pool(layouts: Sequence[Layout], *names: str) -> List[Layout]:
+    """Those with these names, all their data in the data pool."""
+    return [replace(layout, data_pool=True) for layout in layouts if layout.name in names]
+
+
+def prepare(sites: Sequence[Site], pool: str, erasure_coded: bool = False) -> str:
+    """Make what LAYOUTS ask for beside the mirrored `pool`; return the name of the data pool.
+
+    An erasure-coded one takes three OSDs at each site.
+    """
     data_pool = f"{pool}-data"
     for site in sites:
-        site.create_pool(data_pool)
+        if erasure_coded:
+            site.create_erasure_coded_pool(data_pool)
+        else:
+            site.create_pool(data_pool)
         site.rbd("namespace", "create", f"{pool}/ns")
         site.rbd("mirror", "pool", "enable", f"{pool}/ns", "image")
     return data_pool

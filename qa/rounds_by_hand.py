@@ -6,7 +6,7 @@ import time
 from typing import List
 
 from qa.mirrored import mirrored_pool
-from qa.rounds import LAYOUTS, Layout, Rounds, prepare
+from qa.rounds import LAYOUTS, Layout, Rounds, in_data_pool, prepare
 from qa.sites import Site
 from qa.workers import Workers
 
@@ -15,8 +15,10 @@ def main(argv: List[str]) -> int:
     """Run the rounds that the command line asks for; return the exit code."""
     args = _arguments(argv)
     chosen = [layout for layout in LAYOUTS if args.layout in (None, layout.name)]
-    with mirrored_pool(args.lab) as (primary, copy, pool):
-        data_pool = prepare((primary, copy), pool)
+    if args.erasure_coded:
+        chosen = in_data_pool(chosen, *(layout.name for layout in chosen))
+    with mirrored_pool(args.lab, 3 if args.erasure_coded else 1) as (primary, copy, pool):
+        data_pool = prepare((primary, copy), pool, args.erasure_coded)
         with Workers(copy, primary, pool) as workers:
             workers.start()
             images = [_image(primary, copy, pool, layout, args.seed, data_pool)
@@ -38,6 +40,7 @@ def _run(images: List[Rounds], args: argparse.Namespace) -> int:
             number += 1
     except AssertionError as error:
         again = f" --layout {args.layout}" if args.layout else ""
+        again += " --erasure-coded" if args.erasure_coded else ""
         print(f"{error}\nTo repeat it: qa/rounds --seed {args.seed}{again}")
         return 1
     print(f"{number} rounds of each layout, no difference; seed {args.seed}")
@@ -60,5 +63,7 @@ def _arguments(argv: List[str]) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
     parser.add_argument("--layout", choices=[layout.name for layout in LAYOUTS],
                         help="default: all, in turn")
+    parser.add_argument("--erasure-coded", action="store_true",
+                        help="all data in an erasure-coded pool; takes a lab with --osds 3")
     parser.add_argument("--lab", metavar="DIR", help="a lab that runs; default: a new one")
     return parser.parse_args(argv)

@@ -115,6 +115,18 @@ class Site:
         self.ceph("osd", "pool", "create", name, "8")
         self.rbd("pool", "init", name)
 
+    def create_erasure_coded_pool(self, name: str) -> None:
+        """Create one for the data of images: two chunks and one coded, on an OSD each."""
+        self.ceph(*("osd", "erasure-code-profile", "set", "two-and-one", "k=2", "m=1"),
+                  "crush-failure-domain=osd")
+        self.ceph("osd", "pool", "create", name, "8", "erasure", "two-and-one")
+        self.ceph("osd", "pool", "set", name, "allow_ec_overwrites", "true")
+        self.rbd("pool", "init", name)
+
+    def osds_up(self) -> int:
+        """Return how many OSDs are up."""
+        return int(self.ceph_json("osd", "stat")["num_up_osds"])
+
     def osd_counters(self) -> Dict[str, int]:
         """Return the operations and bytes that all OSDs together have served since they started."""
         names = ("op", "op_r", "op_w", "op_in_bytes", "op_out_bytes")
@@ -449,6 +461,11 @@ class Lab:
         lab._settings = Settings.load(lab._settings_path)
         lab._make_sites()
         return lab
+
+    @property
+    def osds(self) -> int:
+        """How many each site has."""
+        return self._settings.osds
 
     def up(self) -> None:
         """Bring all sites up at once. Whatever goes wrong, nothing is left running."""

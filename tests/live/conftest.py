@@ -2,16 +2,15 @@
 
 import itertools
 import os
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Iterator, List
 
 import pytest
 
 from qa import mirrored
-from qa.mirrored import add_pool, remove_at_once
+from qa.mirrored import add_pool
 from qa.sites import Lab, Site
+from tests.live.labs import lab_with
 
 LIVE = Path(__file__).parent
 _numbers = itertools.count(1)
@@ -27,29 +26,9 @@ def pytest_collection_modifyitems(items: List[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def lab() -> Iterator[Lab]:
-    """Two sites with mirror_mgr: those of a lab that runs in $MIRROR_MGR_LAB, or new ones.
-
-    The logs of new ones are kept when the run fails to end all that it started.  Copies whose
-    primary is gone go at once: the times that they are kept are for tests of that.
-    """
-    running = os.environ.get("MIRROR_MGR_LAB")
-    if running:
-        lab = Lab.attach(running)
-        for site in lab.sites.values():
-            remove_at_once(site)
+    """Two sites with mirror_mgr."""
+    with lab_with(osds=1) as lab:
         yield lab
-        return
-    directory = Path(tempfile.mkdtemp(prefix="lab-"))
-    lab = Lab(directory)
-    lab.up()
-    for site in lab.sites.values():
-        remove_at_once(site)
-    try:
-        yield lab
-    finally:
-        survivors = lab.stop()
-    assert not survivors, f"outlived their manager: {survivors}; see {directory}"
-    shutil.rmtree(directory)
 
 
 @pytest.fixture

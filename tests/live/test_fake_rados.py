@@ -8,6 +8,7 @@ from typing import Any, Dict, Iterator, List, Optional, Tuple
 import pytest
 import rados
 
+from mirror_mgr.cluster.operation import Operation
 from mirror_mgr.cluster.snapsets import SnapsetReader
 from mirror_mgr.errors import MirrorError
 from mirror_mgr.wire.constants import NOSNAP
@@ -16,7 +17,6 @@ from qa.sites import Site
 from tests.replay.fake_rados import FakeRados
 
 OBJECTS, CHANGES = 25, 700
-SIZE = 64
 
 
 @pytest.fixture
@@ -33,11 +33,20 @@ def ioctx(site_a: Site) -> Iterator[rados.Ioctx]:
         site_a.ceph("osd", "pool", "rm", name, name, "--yes-i-really-really-mean-it")
 
 
+def operation(steps: List[Tuple[Any, ...]]) -> Operation:
+    """Have the steps carried out as the product does."""
+    found = Operation()
+    for name, *arguments in steps:
+        getattr(found, name)(*arguments)
+    return found
+
+
 class Both:
     """The model and the OSD, of which the same is asked."""
 
-    def __init__(self, ioctx: rados.Ioctx, reader: SnapsetReader) -> None:
-        self.model = FakeRados()
+    def __init__(self, ioctx: rados.Ioctx, reader: SnapsetReader,
+                 erasure_coded: bool = False) -> None:
+        self.model = FakeRados(erasure_coded=erasure_coded)
         self.snaps: List[int] = []
         self._ioctx = ioctx
         self._clones = reader.open(ioctx.get_pool_id())
@@ -68,23 +77,16 @@ class Both:
         if steps[0][0] == "rollback":
             self._ioctx.rollback_self_managed_snap(oid, steps[0][1])
             return
-        with rados.WriteOpCtx() as op:
-            for name, *args in steps:
-                if name == "create":
-                    op.new(rados.LIBRADOS_CREATE_EXCLUSIVE if args[0]
-                           else rados.LIBRADOS_CREATE_IDEMPOTENT)
-                elif name == "write":
-                    op.write(args[1], args[0])
-                elif name == "zero":
-                    op.zero(args[1], args[0])  # python-rados takes them the other way round
-                else:
-                    getattr(op, name)(*args)
+        op = operation(steps).write_op()
+        try:
             self._ioctx.operate_write_op(op, oid)
+        finally:
+            op.release()
 
     def contents(self, oid: str, snap_id: Optional[int]) -> Optional[bytes]:
         self._ioctx.set_read(rados.LIBRADOS_SNAP_HEAD if snap_id is None else snap_id)
         try:
-            return bytes(self._ioctx.read(oid, 4 * SIZE))
+            return bytes(self._ioctx.read(oid, 1 << 20))
         except rados.ObjectNotFound:
             return None
         finally:
@@ -105,7 +107,7 @@ class Both:
             assert delta(real, older, newer) == delta(model, older, newer), (oid, real, model)
 
 
-def change(dice: random.Random, both: Both, oids: List[str]) -> None:
+def change(dice: random.Random, both: Both, oids: List[str], size: int) -> None:
     oid = dice.choice(oids)
     # An object whose clones are all of removed snapshots keeps its seq until the OSD trims it, and
     # a client with an older context would show when that was.
@@ -114,13 +116,15 @@ def change(dice: random.Random, both: Both, oids: List[str]) -> None:
     if both.snaps and not dice.randrange(8):
         both.operate(oid, [("rollback", dice.choice(both.snaps))], both.snaps[:])
     else:
-        steps = [step(dice) for _ in range(dice.choice((1, 1, 2, 3)))]
+        steps = [step(dice, size) for _ in range(dice.choice((1, 1, 2, 3)))]
         removal = next((s for s in steps if s[0] == "remove"), None)
-        both.operate(oid, [removal] if removal else steps, context)
+        whole = operation([removal] if removal else steps)
+        for one in whole.parts() if both.model.erasure_coded else [whole]:
+            both.operate(oid, one.steps, context)
 
 
-def step(dice: random.Random) -> Tuple[Any, ...]:
-    offset, length = dice.randrange(SIZE), dice.randrange(1, 20)
+def step(dice: random.Random, size: int) -> Tuple[Any, ...]:
+    offset, length = dice.randrange(size), 1 + dice.randrange(size // 3)
     makers: Dict[str, Any] = {
         "create": lambda: ("create", not dice.randrange(3)),
         "write": lambda: ("write", offset, dice.randbytes(length)),
@@ -131,16 +135,18 @@ def step(dice: random.Random) -> Tuple[Any, ...]:
     return makers[dice.choice([*makers, "write", "write"])]()
 
 
-def test_the_model_is_true(ioctx: rados.Ioctx, site_a: Site) -> None:
+def play(ioctx: rados.Ioctx, site: Site, erasure_coded: bool, size: int) -> None:
+    """Change objects of about `size` bytes at random in both; raise AssertionError if they differ.
+    """
     seed = random.randrange(10**6)
     print(f"seed {seed}")
     dice = random.Random(seed)
-    reader = SnapsetReader.connect("client.admin", site_a.conf)
+    reader = SnapsetReader.connect("client.admin", site.conf)
     try:
-        both = Both(ioctx, reader)
+        both = Both(ioctx, reader, erasure_coded)
         oids = [f"o{number}" for number in range(OBJECTS)]
         for number in range(CHANGES):
-            change(dice, both, oids)
+            change(dice, both, oids, size)
             if number % 60 == 30:
                 both.snapshot()
             if number % 170 == 169:
@@ -148,3 +154,7 @@ def test_the_model_is_true(ioctx: rados.Ioctx, site_a: Site) -> None:
         both.assert_same(oids)
     finally:
         reader.close()
+
+
+def test_the_model_is_true(ioctx: rados.Ioctx, site_a: Site) -> None:
+    play(ioctx, site_a, erasure_coded=False, size=64)

@@ -11,6 +11,7 @@ import pytest
 import rados
 
 from mirror_mgr.cluster.connection import blocklist_address
+from mirror_mgr.cluster.operation import Operation
 from mirror_mgr.cluster.snapsets import SnapsetPool, SnapsetReader
 from mirror_mgr.errors import Fenced, InvalidArgument, MirrorError, NotFound, NotReady
 from mirror_mgr.wire.constants import NOSNAP
@@ -63,9 +64,9 @@ def clones(reader: SnapsetReader, ioctx: rados.Ioctx) -> SnapsetPool:
 
 
 def zero(ioctx: rados.Ioctx, oid: str, offset: int, length: int) -> None:
-    with rados.WriteOpCtx() as op:
-        op.zero(length, offset)  # python-rados hands the two on in the wrong order
-        ioctx.operate_write_op(op, oid)
+    op = Operation().zero(offset, length).write_op()
+    ioctx.operate_write_op(op, oid)
+    op.release()
 
 
 class Writer:
