@@ -70,8 +70,10 @@ class Operation:
     @property
     def mixed(self) -> bool:
         """Whether it may change where the object ends and does something else to its bytes."""
-        changes = sum(step[0] in _BYTES for step in self.steps)
-        return changes > 1 and any(step[0] in _ENDS for step in self.steps)
+        if len(self.steps) < 2:
+            return False
+        names = [step[0] for step in self.steps if step[0] in _BYTES]
+        return len(names) > 1 and names.count("write") < len(names)
 
     def parts(self) -> List["Operation"]:
         """The same as several operations, none of them mixed, to be applied in this order.
@@ -92,8 +94,8 @@ class Operation:
         op = rados.WriteOp()
         op.create()
         try:
-            for name, *arguments in self.steps:
-                _IN_LIBRADOS[name](op, *arguments)
+            for step in self.steps:
+                _IN_LIBRADOS[step[0]](op, *step[1:])
         except BaseException:
             op.release()
             raise

@@ -214,8 +214,13 @@ class Pool:
                      ) -> List[Optional[MirrorError]]:
         errors: List[Optional[MirrorError]] = [None] * len(operations)
         # An OSD carries out what one client asks of one object in the order of asking.
-        parts = [(index, oid, part) for index, (oid, operation) in enumerate(operations)
-                 for part in await self._parts(operation)]
+        parts = []
+        for index, (oid, operation) in enumerate(operations):
+            if operation.mixed and await self.connection.is_erasure_coded(self.pool_id):
+                parts += [(index, oid, part) for part in operation.parts()]
+                operation.steps.clear()
+            else:
+                parts.append((index, oid, operation))
         sent = []
         for index, oid, part in parts:
             try:
@@ -228,13 +233,6 @@ class Pool:
         for (index, _, _), failure in zip(sent, found):
             errors[index] = errors[index] or failure
         return errors
-
-    async def _parts(self, operation: Operation) -> List[Operation]:
-        if operation.mixed and await self.connection.is_erasure_coded(self.pool_id):
-            parts = operation.parts()
-            operation.steps.clear()
-            return parts
-        return [operation]
 
     async def _send(self, ops: Sequence[Tuple[str, "rados.WriteOp"]]
                     ) -> List[Optional[MirrorError]]:

@@ -1,5 +1,6 @@
 import asyncio
 import errno
+import json
 
 import pytest
 import rados
@@ -75,3 +76,33 @@ def test_only_a_connection_that_is_closed_is_said_to_be():
         with pytest.raises(NotReady, match="site 'b': connection is closed"):
             await one.run(print)
     asyncio.run(body())
+
+
+class Cluster:
+    """Has a replicated pool 1 and an erasure-coded pool 2."""
+
+    def __init__(self):
+        self.asked = 0
+
+    def mon_command(self, command, data):
+        assert json.loads(command)["prefix"] == "osd pool ls"
+        self.asked += 1
+        return 0, json.dumps([{"pool_id": 1, "type": 1}, {"pool_id": 2, "type": 3}]).encode(), ""
+
+    def shutdown(self):
+        pass
+
+
+def test_the_monitors_tell_once_which_pools_are_erasure_coded():
+    cluster = Cluster()
+    connection = Connection(cluster, "there")
+
+    async def body():
+        assert not await connection.is_erasure_coded(1)
+        assert await connection.is_erasure_coded(2)
+        assert cluster.asked == 1
+        with pytest.raises(NotFound):
+            await connection.is_erasure_coded(3)
+
+    asyncio.run(body())
+    connection.close()

@@ -73,6 +73,46 @@ def begin(one: Rounds) -> None:
     one.compare()
 
 
+@pytest.mark.parametrize("kind, layouts", [(Rounds, LAYOUTS), (JournalRounds, JOURNAL_LAYOUTS)],
+                         ids=["snapshot", "journal"])
+def test_writes_where_objects_end(
+        site_a: Site, site_b: Site, pool: str, data_pool: str, seed: int, kind: Type[Rounds],
+        layouts: Sequence[Layout]) -> None:
+    """To the stripe of 8 KiB in which an object ends, is cut off, or is removed and made anew."""
+    [one] = images_of(kind, in_data_pool(layouts, "plain"), (site_a, site_b), pool, data_pool, seed)
+    size = 1 << one.layout.order
+    with Workers(site_b, site_a, pool) as workers:
+        workers.start()
+        begin(one)
+        with one.image(site_a) as image:
+            image.discard(0, 4 * size)
+            for number, length in enumerate((5000, 9000, 20000, 20000)):
+                image.write(b"a" * length, number * size)
+        update(one)
+        workers.stop()  # what the journal has then comes as one window
+        with one.image(site_a) as image:
+            image.write(b"b" * 100, 4200)
+            image.write(b"b" * 100, size + 8200)
+            image.discard(2 * size + 9000, size - 9000)
+            image.write(b"b" * 100, 2 * size + 8200)
+            image.discard(3 * size, size)
+            image.create_snap("empty")
+            image.write(b"b" * 100, 3 * size + 4200)
+            image.discard(3 * size + 4210, size - 4210)
+            image.write(b"c" * 100, 3 * size + 4250)
+        workers.start()
+        update(one)
+    one.close()
+
+
+def update(one: Rounds) -> None:
+    """Have the copy get all that was done at the primary, and compare."""
+    if not isinstance(one, JournalRounds):
+        one.wait_copied(one.snapshot())
+    one.wait_current()
+    one.compare()
+
+
 def test_rounds(site_a: Site, site_b: Site, pool: str, data_pool: str, seed: int) -> None:
     layouts = in_data_pool(LAYOUTS, "plain", "small-objects-striped", "layering-only",
                            "clone-of-clone-striped")
