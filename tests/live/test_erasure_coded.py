@@ -85,6 +85,7 @@ def test_writes_where_objects_end(
         workers.start()
         begin(one)
         with one.image(site_a) as image:
+            image.resize(4 * size)
             image.discard(0, 4 * size)
             for number, length in enumerate((5000, 9000, 20000, 20000)):
                 image.write(b"a" * length, number * size)
