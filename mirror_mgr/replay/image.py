@@ -263,11 +263,7 @@ class Copy(Image):
         await super().remove_object(oid)
 
     async def _write(self, oid: str, operation: Operation) -> None:
-        try:
-            self.check()
-        except BaseException:
-            operation.release()
-            raise
+        self.check()
         await self.pool.operate(oid, operation)
 
     async def save_map(self, object_map: ObjectMap, snap_id: Optional[int] = None) -> None:

@@ -244,7 +244,7 @@ class JournaledPool(SitePool):
         return self.rados.call(oid, call.method, call.data)
 
     async def operate(self, oid: str, operation: Any) -> None:
-        steps = operation.op.steps
+        steps = operation.steps
         if ("create", True) in steps and oid in self.rados.headers:
             raise AlreadyExists(oid)
         if ("create", True) in steps and self.rados.content(oid) is not None:

@@ -5,7 +5,6 @@ import itertools
 
 import pytest
 
-from mirror_mgr.cluster import operation
 from mirror_mgr.errors import AlreadyExists
 from mirror_mgr.replay import trash
 from mirror_mgr.replay.image import Copy, Image, mirrored_as
@@ -20,17 +19,12 @@ from mirror_mgr.wire.journal import (
     PeerState,
     TagData,
 )
-from tests.replay.fake_rados import Killed, WriteOp
+from tests.replay.fake_rados import Killed
 from tests.replay.headers import GLOBAL_ID, LINK, image, user
 from tests.replay.journal.fake_journals import JournaledSite, mirrored
 
 FEATURES = Feature.LAYERING | Feature.EXCLUSIVE_LOCK | Feature.OBJECT_MAP | Feature.JOURNALING
 SIZE = 4096
-
-
-@pytest.fixture(autouse=True)
-def in_memory(monkeypatch):
-    monkeypatch.setattr(operation.rados, "WriteOp", WriteOp, raising=False)
 
 
 class Sites:

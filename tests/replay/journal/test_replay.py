@@ -5,9 +5,6 @@ import itertools
 from dataclasses import replace
 from types import SimpleNamespace
 
-import pytest
-
-from mirror_mgr.cluster import operation
 from mirror_mgr.replay.budget import Budget
 from mirror_mgr.replay.image import Copy
 from mirror_mgr.replay.journal.replay import History, JournalReplay
@@ -24,18 +21,13 @@ from mirror_mgr.wire.journal import (
     journal_data_oid,
 )
 from mirror_mgr.wire.journal_entry import Entry, encode
-from tests.replay.fake_rados import Killed, WriteOp
+from tests.replay.fake_rados import Killed
 from tests.replay.headers import LINK
 from tests.replay.journal.fake_journals import JournaledSite
 from tests.virtual_time import run
 
 _WRITE, _DEMOTION = 1, 13
 WIDTH = 4
-
-
-@pytest.fixture(autouse=True)
-def in_memory(monkeypatch):
-    monkeypatch.setattr(operation.rados, "WriteOp", WriteOp, raising=False)
 
 
 def crc(data):
