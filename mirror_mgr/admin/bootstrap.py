@@ -13,7 +13,7 @@ from . import sites, token
 from .access import explaining, open_pool
 from .modes import require_enabled
 from .peer_probe import Sight
-from .peers import list_peers
+from .peers import list_peers, make_source, sources
 from .specs import PoolSpec
 from .token import Token
 from .words import DIRECTIONS
@@ -60,6 +60,9 @@ def import_token(cluster: "rados.Rados", spec: PoolSpec, text: str, direction: s
             with explaining(f"pool '{spec}': can't import the token"):
                 rbd.RBD().mirror_peer_bootstrap_import(ioctx, DIRECTIONS[direction],
                                                        leads_to.encode())
+            known = list_peers(ioctx, spec)
+            if known and not sources(known):
+                make_source(ioctx, known[0], leads_to)
         except Exception:
             if site_name is not None:
                 sites.set_name(cluster, before)

@@ -84,6 +84,19 @@ def add(cluster: "rados.Rados", spec: PoolSpec, cluster_spec: str, direction: st
     return uuid
 
 
+def make_source(ioctx: "rados.Ioctx", peer: Peer, leads_to: Token) -> None:
+    """Have a pool replayed from a peer that only replayed from here, as the token lets us in there.
+
+    Such an entry comes of the other site's first word, which may be faster than an import: librbd
+    then takes the peer for known.
+    """
+    with explaining(f"peer {peer.uuid}: can't have it replayed from"):
+        rbd.RBD().mirror_peer_set_client(ioctx, peer.uuid, f"client.{leads_to.client_id}")
+        _store(ioctx, peer.uuid, {**_attributes(ioctx, peer.uuid),
+                                  "mon_host": leads_to.mon_host, "key": leads_to.key})
+        ioctx.execute(MIRRORING, *mirror_peer_set_direction(peer.uuid, PeerDirection.RX_TX))
+
+
 def remove(cluster: "rados.Rados", spec: PoolSpec, uuid: str) -> str:
     """Remove a peer and return the news; one that is not there is no error."""
     _check_uuid(uuid)

@@ -47,6 +47,16 @@ def test_import_again_updates_the_peer(site: FakeSite) -> None:
     assert site.imported
 
 
+def test_import_where_the_other_site_was_heard_of_before(site: FakeSite) -> None:
+    """Its ping may come before the import: librbd then leaves the peer as one that takes only."""
+    site.pools["p"].peers = [{"uuid": "u", "direction": 1, "site_name": "b", "mirror_uuid": "m",
+                              "client_name": ""}]
+    bootstrap.import_token(site, P, TOKEN.encode(), "rx-tx", None, seeing())
+    [peer] = site.pools["p"].peers
+    assert (peer["direction"], peer["client_name"]) == (2, "client.rbd-mirror-peer")
+    assert site.pools["p"].attributes["u"] == {"mon_host": TOKEN.mon_host, "key": TOKEN.key}
+
+
 def raising(error: MirrorError) -> bootstrap.Look:
     def look(token: Token, pool: str) -> Sight:
         raise error
