@@ -191,7 +191,8 @@ def test_long_syncs_are_told_to_the_progress_module(
 def test_what_the_supervisor_asks(manager: module.Module) -> None:
     assert manager.fsid() == "f"
     assert manager.mon_host() == "[v2:1.2.3.4:3300,v1:1.2.3.4:6789] [v2:1.2.3.5:3300]"
-    assert sorted(manager.worker_options()) == ["bytes_in_flight_mib", "concurrent_syncs"]
+    assert sorted(manager.worker_options()) == [
+        "bytes_in_flight_mib", "concurrent_syncs", "missing_image_seconds", "removed_copy_seconds"]
 
 
 @pytest.mark.parametrize("host", [

@@ -345,7 +345,8 @@ def test_workers_json() -> None:
     [found] = json.loads(output.to_json(output.workers_json([WORKER]), "json"))
     assert found["since"] == "2026-11-23T12:38:55Z"
     assert found["pools"] == [{"id": 2, "name": "p", "leader": True, "foreign_leader": None,
-                               "images": {"total": 3, "replaying": 2}, "peer_error": None}]
+                               "images": {"total": 3, "replaying": 2}, "peer_error": None,
+                               "removed": [], "removed_total": 0, "held_total": 0}]
 
 
 @pytest.mark.parametrize("count, text", [

@@ -2,13 +2,15 @@
 
 import asyncio
 import time
+from types import SimpleNamespace
 
 import pytest
 
-from mirror_mgr.errors import Busy, Fenced
+from mirror_mgr.errors import Busy, Fenced, NotFound
 from mirror_mgr.replay import trash
 from mirror_mgr.wire import cls_rbd
 from mirror_mgr.wire.constants import ImageMode, MirrorImageState, TrashSource
+from mirror_mgr.wire.encoding import Decoder
 from mirror_mgr.wire.mirror import MirrorImage
 from mirror_mgr.wire.trash import TrashEntry
 
@@ -16,7 +18,10 @@ from mirror_mgr.wire.trash import TrashEntry
 class Trash:
     """`faults` are what the removal of an image raises."""
 
+    connection = SimpleNamespace(conf_get=lambda option: "", full=None)
+
     def __init__(self, monkeypatch, entries):
+        self.connection.full = self
         self.entries = entries
         self.faults = {}
         self.purged = []
@@ -24,7 +29,14 @@ class Trash:
         monkeypatch.setattr(trash, "_purge", self.purge)
         monkeypatch.setattr(trash, "_leave_mirroring", self.leave)
 
-    async def call(self, oid, call, reply):
+    async def near(self):
+        return frozenset()
+
+    async def call(self, oid, call, reply=0):
+        if call.method == "trash_get":
+            return self.entries[Decoder(call.data).string()].encode()
+        if call.method in ("dir_get_name", "mirror_image_get"):
+            raise NotFound("")
         return b""
 
     async def leave(self, pool, image_id, name, global_id, mode):

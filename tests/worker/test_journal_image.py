@@ -20,7 +20,8 @@ from mirror_mgr.wire.mirror import MirrorPool
 from mirror_mgr.worker import pool as pool_module
 from mirror_mgr.worker.image import Gate, Gates, Mirrored
 from mirror_mgr.worker.journal_image import JournalImageReplayer
-from mirror_mgr.worker.stops import ManualStops
+from mirror_mgr.worker.missing import MissingPrimaries
+from mirror_mgr.worker.removal_rules import Delays
 from tests.replay.fake_rados import Killed
 from tests.replay.headers import GLOBAL_ID, LINK
 from tests.replay.journal.fake_journals import mirrored
@@ -90,14 +91,9 @@ class TestOrphans:
     def refresh(self, sites):
         del sites.a.mirrored["source"]
 
-        async def body():
-            namespace = pool_module.NamespaceReplayer(
-                "", sites.b.pool(), sites.a.pool(), LINK, None, None, ManualStops(), lambda: None,
-                lambda task: None)
-            await namespace._remove_orphan(*next(iter(sites.b.mirrored.items())))
-            await namespace.close()
-
-        run(body())
+        run(MissingPrimaries(
+            sites.b.pool(), sites.a.pool(), LINK, Delays(0, 0), lambda *told: None,
+            lambda global_id: None).look(dict(sites.b.mirrored), 1, lambda global_id: True))
 
     def test_a_copy_goes(self):
         sites = Sites()
@@ -194,12 +190,10 @@ class Secondary:
         remote = MirrorPool(images=dict(self.sites.a.mirrored), mode=MirrorMode.IMAGE)
         for found in pool_module.pair_up(local, remote):
             await replayer(self.sites, found.local_id)._look_and_act()
-        for image_id, image in pool_module.orphaned(local, remote).items():
-            namespace = pool_module.NamespaceReplayer(
-                "", self.sites.b.pool(), self.sites.a.pool(), LINK, None, None, ManualStops(),
-                lambda: None, lambda task: None)
-            await namespace._remove_orphan(image_id, image)
-            await namespace.close()
+        missing = MissingPrimaries(self.sites.b.pool(), self.sites.a.pool(), LINK, Delays(0, 0),
+                                   lambda global_id, told: None, lambda global_id: None)
+        await missing.look(pool_module.orphaned(local, remote), len(local.images),
+                           lambda global_id: True)
         await self.sites.sweep()
 
 

@@ -21,6 +21,7 @@ from mirror_mgr.worker import pool as pool_module
 from mirror_mgr.worker import status
 from mirror_mgr.worker.image import Mirrored
 from mirror_mgr.worker.pool import PoolReplayer, Replaying, orphaned, pair_up
+from mirror_mgr.worker.removal_rules import Delays
 from mirror_mgr.worker.roster import SLOTS, slot_of
 from mirror_mgr.worker.stops import ManualStops
 from tests.virtual_time import run, settle
@@ -155,7 +156,8 @@ def led(monkeypatch):
 
 
 def replayer(local):
-    return PoolReplayer(local, 2, "p", Budget(0), None, frozenset(), ManualStops())
+    return PoolReplayer(local, 2, "p", Budget(0), None, frozenset(), ManualStops(),
+                        Delays())
 
 
 def with_replayer(local, call):
@@ -326,6 +328,9 @@ class Board:
     async def run(self):
         await asyncio.Event().wait()
 
+    def set(self, global_id, found):
+        pass
+
     def remove(self, global_id):
         pass
 
@@ -354,7 +359,7 @@ class TestAShareOfTheImages:
         remote.omap_of[MIRRORING] = mirroring(images={f"r{g}": mirrored(g) for g in self.IDS})
         return pool_module.NamespaceReplayer(
             "", local, remote, Link("a", "b", "us"), None, None, ManualStops(),
-            lambda: None, lambda task: None)
+            Delays(), lambda: None, lambda task: None)
 
     def slots(self, *ids):
         return frozenset(slot_of(one) for one in ids)
@@ -401,10 +406,11 @@ class TestAShareOfTheImages:
             one = self.namespace(here=["gone1", "gone2"])
             removed = []
 
-            async def remove(image_id, image):
-                removed.append(image.global_id)
+            async def look(missing, copies, is_ours):
+                assert copies == 2
+                removed.extend(filter(is_ours, (i.global_id for i in missing.values())))
 
-            monkeypatch.setattr(one, "_remove_orphan", remove)
+            monkeypatch.setattr(one.missing, "look", look)
             await one.refresh(self.slots("gone2"))
             assert removed == ["gone2"]
             await one.close()

@@ -6,6 +6,7 @@ import pytest
 
 from mirror_mgr import states
 from mirror_mgr.errors import DeadlineExceeded, Fenced, InvalidArgument
+from mirror_mgr.replay.trash import Sweep
 from mirror_mgr.wire.constants import MirrorMode
 from mirror_mgr.wire.header import MIRRORING
 from mirror_mgr.worker import protocol, status
@@ -47,7 +48,15 @@ class FakePool:
         self.peer_error = None
         self.namespaces = {name: None for name in namespaces}
         self.all = list(replayers)
+        self.of_missing = []
+        self.sweep = Sweep()
         self.refreshed = 0
+
+    def kept(self):
+        return self.of_missing
+
+    def deletions(self, namespace):
+        return self.sweep
 
     def replayers(self):
         return [(item if isinstance(item, tuple) else ("", item)) for item in self.all]

@@ -4,10 +4,10 @@ journal.
 
 import errno
 from dataclasses import replace
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, FrozenSet, List, Mapping, Optional, Sequence, Tuple
 
 from mirror_mgr.errors import AlreadyExists, Busy, MirrorError, NotFound
-from mirror_mgr.wire.constants import Feature, ImageMode, MirrorImageState
+from mirror_mgr.wire.constants import Feature, ImageMode, MirrorImageState, TrashState
 from mirror_mgr.wire.encoding import Decoder, Encoder
 from mirror_mgr.wire.header import DIRECTORY, MIRRORING, TRASH, header_oid, id_oid
 from mirror_mgr.wire.journal import (
@@ -26,10 +26,27 @@ _CONF = {"rbd_journal_order": "24", "rbd_journal_splay_width": "4"}
 
 
 class JournaledConnection(SiteConnection):
+    """`conf` may be changed; `nearly_full` are the ids of pools."""
+
     instance_id = 4100
 
+    def __init__(self, site: "JournaledSite") -> None:
+        self.conf = dict(_CONF)
+        self.nearly_full: FrozenSet[int] = frozenset()
+        self.full = self
+        self._site = site
+
     def conf_get(self, option: str) -> str:
-        return _CONF.get(option, "")
+        return self.conf.get(option, "")
+
+    async def near(self) -> FrozenSet[int]:
+        return self.nearly_full
+
+    def pool(self, pool_id: int, namespace: str = "") -> "JournaledPool":
+        return self._site.pool()
+
+    def pool_name(self, pool_id: int) -> Optional[str]:
+        return "p"
 
 
 class FakeJournal:
@@ -93,7 +110,7 @@ def _tag(tid: int, data: bytes) -> bytes:
 
 class JournaledSite(FakeSite):
     """`names` is the directory, ids by name; `mirrored` and `trash` are by id; journals by name of
-    their header."""
+    their header; `records` are omaps of objects of ours."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -101,6 +118,9 @@ class JournaledSite(FakeSite):
         self.mirrored: Dict[str, MirrorImage] = {}
         self.trash: Dict[str, TrashEntry] = {}
         self.journals: Dict[str, FakeJournal] = {}
+        self.records: Dict[str, Dict[str, bytes]] = {}
+        self.mirror_uuid = ""
+        self.connection = JournaledConnection(self)
 
     def pool(self) -> "JournaledPool":
         return JournaledPool(self)
@@ -130,9 +150,13 @@ class JournaledSite(FakeSite):
         if oid.startswith("journal."):
             return self._call_journal(oid, method, data)
         if method == "set_id":
+            if self.content(oid) is not None:
+                raise AlreadyExists(oid)
             self.operate(oid, [("write", 0, data)])
             return b""
         if method == "create":
+            if oid in self.headers:
+                raise AlreadyExists(oid)
             self.headers[oid] = _created(oid, Decoder(data))
             return b""
         if method == "object_map_resize":
@@ -160,8 +184,23 @@ class JournaledSite(FakeSite):
         name, image_id = source.string(), source.string()
         if image_id not in self.names.values():
             raise NotFound(name)
-        assert self.names[name] == image_id
+        if self.names.get(name) != image_id:
+            raise MirrorError(name, errno.ESTALE)
         del self.names[name]
+
+    def _dir_rename_image(self, source: Decoder) -> None:
+        old, new, image_id = source.string(), source.string(), source.string()
+        if new in self.names:
+            raise AlreadyExists(new)
+        if self.names.get(old) != image_id:
+            raise MirrorError(old, errno.ESTALE)
+        self.names[new] = self.names.pop(old)
+
+    def _dir_get_id(self, source: Decoder) -> bytes:
+        name = source.string()
+        if name not in self.names:
+            raise NotFound(name)
+        return Encoder().string(self.names[name]).done()
 
     def _dir_get_name(self, source: Decoder) -> bytes:
         image_id = source.string()
@@ -169,6 +208,9 @@ class JournaledSite(FakeSite):
             if known == image_id:
                 return Encoder().string(name).done()
         raise NotFound(image_id)
+
+    def _mirror_uuid_get(self, source: Decoder) -> bytes:
+        return Encoder().string(self.mirror_uuid).done()
 
     def _mirror_image_get(self, source: Decoder) -> bytes:
         image_id = source.string()
@@ -207,9 +249,26 @@ class JournaledSite(FakeSite):
         if self.trash.pop(source.string(), None) is None:
             raise NotFound("trash")
 
+    def _trash_get(self, source: Decoder) -> bytes:
+        return self._trashed(source.string()).encode()
+
+    def _trash_state_set(self, source: Decoder) -> None:
+        image_id, state, expected = source.string(), source.u8(), source.u8()
+        entry = self._trashed(image_id)
+        if entry.state not in (state, expected):
+            raise MirrorError(image_id, errno.ESTALE)
+        self.trash[image_id] = replace(entry, state=TrashState(state))
+
     def _trash_list(self, source: Decoder) -> bytes:
-        return Encoder().map_(self.trash, Encoder.string, lambda target, entry: target.raw(
-            entry.encode())).done()
+        after, count = source.string(), source.u64()
+        page = sorted(image_id for image_id in self.trash if image_id > after)[:count]
+        return Encoder().map_({image_id: self.trash[image_id] for image_id in page}, Encoder.string,
+                              lambda target, entry: target.raw(entry.encode())).done()
+
+    def _trashed(self, image_id: str) -> TrashEntry:
+        if image_id not in self.trash:
+            raise NotFound(image_id)
+        return self.trash[image_id]
 
 
 def _created(oid: str, source: Decoder) -> FakeHeader:
@@ -220,7 +279,10 @@ def _created(oid: str, source: Decoder) -> FakeHeader:
 class JournaledPool(SitePool):
     """What the making and removal of a copy in journal mode use of cluster.pool.Pool."""
 
-    connection = JournaledConnection()
+    def __init__(self, rados: "JournaledSite", snap_id: Optional[int] = None,
+                 context: Sequence[int] = ()) -> None:
+        super().__init__(rados, snap_id, context)
+        self.connection = rados.connection
 
     def fork(self) -> "JournaledPool":
         return JournaledPool(self.rados)
@@ -229,12 +291,24 @@ class JournaledPool(SitePool):
         return JournaledPool(self.rados, None, tuple(snap_ids))
 
     async def omap(self, oid: str, most: int = 0) -> Dict[str, bytes]:
-        if not oid.startswith("journal."):
+        if oid.startswith("rbd_"):
             return await super().omap(oid)
         await self.rados.turn()
+        if oid in self.rados.records:
+            return dict(self.rados.records[oid])
         if oid not in self.rados.journals:
             raise NotFound(oid)
         return self.rados.journals[oid].omap()
+
+    async def change_omap(self, oid: str, changes: Mapping[str, Optional[bytes]]) -> None:
+        await self.rados.turn()
+        self.rados.count_write()
+        omap = self.rados.records.setdefault(oid, {})
+        for key, value in changes.items():
+            if value is None:
+                omap.pop(key, None)
+            else:
+                omap[key] = value
 
     async def call(self, oid: str, call: Any, reply: int = 0) -> bytes:
         await self.rados.turn()
@@ -242,14 +316,6 @@ class JournaledPool(SitePool):
                 "list" not in call.method):
             self.rados.count_write()
         return self.rados.call(oid, call.method, call.data)
-
-    async def operate(self, oid: str, operation: Any) -> None:
-        steps = operation.steps
-        if ("create", True) in steps and oid in self.rados.headers:
-            raise AlreadyExists(oid)
-        if ("create", True) in steps and self.rados.content(oid) is not None:
-            raise AlreadyExists(oid)
-        await super().operate(oid, operation)
 
     async def notify(self, oid: str, payload: bytes = b"", timeout_ms: int = 0) -> None:
         """Nobody hears it, and it goes on when the client is dead."""

@@ -32,6 +32,7 @@ class Sites:
 
     def __init__(self):
         self.a, self.b = JournaledSite(), JournaledSite()
+        self.a.mirror_uuid, self.b.mirror_uuid = LINK.remote_uuid, LINK.local_uuid
         self.a.add_image("i", "source", FEATURES, SIZE)
         self.a.mirrored["source"] = mirrored(GLOBAL_ID)
         self.remote = ImageJournal(self.a.pool(), "source")
