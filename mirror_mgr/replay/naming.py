@@ -22,14 +22,20 @@ async def rename(copy: Copy, old: str, new: str) -> str:
     say), that is a name of our own for the time being.  Where an image has it that stays, the copy
     keeps the old one.  May be repeated after a failure at any point.
     """
+    parked = f"{new}{_WAITS}{copy.id}"
     try:
-        await _move(copy, old, new)
+        await _move(copy, old, new, parked)
         return new
     except AlreadyExists:
-        other = await _owner(copy.pool, new)
-        if other is None or not await _is_copy(copy.pool, other):
-            return old
-    parked = f"{new}{_WAITS}{copy.id}"
+        pass
+    owner = await _owner(copy.pool, new)
+    if owner == copy.id:
+        # The directory gives it to another, which may wait for the name that ours has there.
+        owner = await _listed(copy.pool, new)
+        if owner is None or not await _is_copy(copy.pool, owner):
+            raise NotReady(f"the name {new!r} is just being given up by another image")
+    elif owner is None or not await _is_copy(copy.pool, owner):
+        return old
     if old != parked:
         await _move(copy, old, parked)
     return parked
@@ -53,20 +59,29 @@ async def why_not(pool: Pool, name: str) -> str:
             f"(id {other}) here: rename or remove that image")
 
 
-async def _move(copy: Copy, old: str, new: str) -> None:
-    """The directory, where the old name is found, comes last.  Raise AlreadyExists."""
+async def _move(copy: Copy, old: str, new: str, *others: str) -> None:
+    """Give up the old name, and `others` that a try before this one left, for the new one.
+
+    The directory, where the old name is found, comes last.  Raise AlreadyExists.
+    """
     copy.check()
     try:
         await copy.claim_name(new)
     except AlreadyExists:
         if not await copy.has_name(new):
             raise
-    if await copy.has_name(old):
-        await copy.remove_object(id_oid(old))
+    for name in (old, *others):
+        if await copy.has_name(name):
+            await copy.remove_object(id_oid(name))
+    await copy.pool.call(DIRECTORY, cls_rbd.dir_rename_image(old, new, copy.id))
+
+
+async def _listed(pool: Pool, name: str) -> Optional[str]:
+    """The id of the image that has a name in the directory."""
     try:
-        await copy.pool.call(DIRECTORY, cls_rbd.dir_rename_image(old, new, copy.id))
-    except AlreadyExists:
-        raise NotReady(f"the name {new!r} is just being given up by another image") from None
+        return cls_rbd.decode_dir_get_id(await pool.call(DIRECTORY, cls_rbd.dir_get_id(name)))
+    except NotFound:
+        return None
 
 
 async def _owner(pool: Pool, name: str) -> Optional[str]:
