@@ -13,7 +13,7 @@ from typing import Callable, Dict, List, Mapping
 from ..cluster.connection import Connection
 from ..cluster.operation import Operation
 from ..cluster.pool import Pool
-from ..errors import AlreadyExists, Busy, Fenced, MirrorError, NotFound, NotReady
+from ..errors import AlreadyExists, Busy, Fenced, MalformedData, MirrorError, NotFound, NotReady
 from ..wire import cls_rbd
 from ..wire.constants import (
     Feature,
@@ -72,7 +72,8 @@ async def move_to_trash(copy: Copy, name: str, global_id: str, delay_seconds: in
                         mode: ImageMode = ImageMode.SNAPSHOT) -> None:
     """Put a copy into the trash and end its mirroring.  May be repeated.
 
-    Raise NotReady when somebody took it out of mirroring meanwhile: then it stays what it is.
+    Raise NotReady when somebody promoted it or took it out of mirroring meanwhile: then it stays
+    what it is.
     """
     pool = copy.pool
     now = time.time_ns()
@@ -86,6 +87,9 @@ async def move_to_trash(copy: Copy, name: str, global_id: str, delay_seconds: in
         await pool.call(TRASH, cls_rbd.trash_add(copy.id, entry))
     try:
         await _leave_mirroring(pool, copy.id, name, global_id, mode)
+    except NotReady:
+        await pool.call(TRASH, cls_rbd.trash_remove(copy.id))
+        raise
     except NotFound:
         if await _is_listed(pool, copy.id):
             await pool.call(TRASH, cls_rbd.trash_remove(copy.id))
@@ -187,7 +191,10 @@ async def _set_right(pool: Pool, image_id: str, entry: TrashEntry, image: Mirror
     """
     try:
         if image.state == MirrorImageState.DISABLING:
-            await _leave_mirroring(pool, image_id, entry.name, image.global_id, image.mode)
+            try:
+                await _leave_mirroring(pool, image_id, entry.name, image.global_id, image.mode)
+            except NotReady:
+                await pool.call(TRASH, cls_rbd.trash_remove(image_id))
         elif entry.deletion_time_ns + _STALE_NS < time.time_ns():
             now = cls_rbd.decode_mirror_image_get(
                 await pool.call(MIRRORING, cls_rbd.mirror_image_get(image_id)))
@@ -195,6 +202,11 @@ async def _set_right(pool: Pool, image_id: str, entry: TrashEntry, image: Mirror
                 await pool.call(TRASH, cls_rbd.trash_remove(image_id))
     except NotFound:
         pass  # somebody else ended its mirroring
+    except Fenced:
+        raise
+    except MirrorError as error:
+        log.warning("image %s (id %s): its move to the trash is not finished: %s", entry.name,
+                    image_id, error)
 
 
 async def _sweep_one(pool: Pool, image_id: str, listed: TrashEntry, told: Sweep) -> None:
@@ -252,9 +264,17 @@ async def _is_mirrored(pool: Pool, image_id: str) -> bool:
 
 async def _leave_mirroring(pool: Pool, image_id: str, name: str, global_id: str,
                            mode: ImageMode) -> None:
-    """Raise NotFound, with nothing changed, when it is not mirrored any more."""
+    """Raise NotFound when it is not mirrored any more, NotReady when it is no copy any more.
+
+    Then nothing is changed.
+    """
     await pool.call(MIRRORING, cls_rbd.mirror_image_set(image_id, MirrorImage(
         global_id, MirrorImageState.DISABLING, mode)))
+    # From now on nobody promotes it; up to now somebody may have.
+    if await Copy(pool, image_id).has_name(name) and await _was_promoted(pool, image_id, mode):
+        await pool.call(MIRRORING, cls_rbd.mirror_image_set(image_id, MirrorImage(
+            global_id, MirrorImageState.ENABLED, mode)))
+        raise NotReady(f"image {name!r}: it was promoted meanwhile")
     if mode == ImageMode.JOURNAL:
         # Should it be taken out of the trash again, it is an image of its own.
         journal = ImageJournal(pool, image_id)
@@ -267,6 +287,21 @@ async def _leave_mirroring(pool: Pool, image_id: str, name: str, global_id: str,
     except NotFound:
         pass
     await pool.call(MIRRORING, cls_rbd.mirror_image_remove(image_id))
+
+
+async def _was_promoted(pool: Pool, image_id: str, mode: ImageMode) -> bool:
+    """Whether what was a copy is none any more."""
+    if mode == ImageMode.JOURNAL:
+        try:
+            journal = await ImageJournal(pool, image_id).header()
+            last = journal.last_tag if journal is not None else None
+        except MalformedData:
+            return False  # being set back by a removal that was cut off
+        # The first tag is the owner's that a copy was made with, or that of a journal set back by
+        # a removal.
+        return last is not None and last.owner == LOCAL_OWNER and last.tid > 0
+    header = await Copy(pool, image_id).header()
+    return header is not None and not header.features & Feature.NON_PRIMARY
 
 
 async def drop_empty_entry(pool: Pool, image_id: str) -> bool:

@@ -172,10 +172,7 @@ def test_a_strangers_image_that_comes_in_between(seed):
         except AlreadyExists:
             return False
         site.headers["rbd_header.user"] = site.headers["rbd_header.1f"]
-        try:
-            site.names["new"] = site.names.get("new", "user")
-        finally:
-            return site.names["new"] == "user"
+        return site.names.setdefault("new", "user") == "user"
 
     async def both():
         made, renaming = await asyncio.gather(
