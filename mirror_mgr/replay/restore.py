@@ -46,12 +46,15 @@ async def _undo_attempt(copy: Copy) -> None:
     """Take back what a sync wrote that was never finished."""
     header = await _header(copy)
     mirrors = header.mirror_snapshots
-    if not mirrors or mirror(mirrors[-1]).complete:
+    if not mirrors:
         return
     base = next((s for s in reversed(mirrors) if mirror(s).complete), None)
     if base is None:
         raise NotReady("no snapshot of it was ever copied whole; remove it")
-    header = await roll_back(copy, header, base)
+    # A sync changes the size, and makes user snapshots, before its own mirror snapshot is there.
+    if header.size == base.size and header.snapshots[-1].id == base.id:
+        return
+    header = await roll_back(copy, header, base, halfway=True)
     for snapshot in reversed(header.snapshots):
         if snapshot.id > base.id:
             await copy.remove_snapshot(await _header(copy), snapshot)

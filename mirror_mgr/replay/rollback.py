@@ -12,18 +12,21 @@ from .lanes import for_each
 from .maps import head_after, rewritten_since
 
 
-async def roll_back(copy: Copy, header: ImageHeader, snapshot: Snapshot) -> ImageHeader:
+async def roll_back(copy: Copy, header: ImageHeader, snapshot: Snapshot,
+                    halfway: bool = False) -> ImageHeader:
     """Make the data, size and object map of the image those of a snapshot; return its header then.
 
-    Objects that the maps know to be unchanged are left alone.  May be repeated after a failure at
-    any point.
+    Objects that the maps know to be unchanged are left alone, unless a sync may have been cut off
+    `halfway`: then the maps do not tell, and there may be objects beyond the end of the image.
+    May be repeated after a failure at any point.
     """
     kept: Optional[ObjectMap] = None
-    count = header.object_count(max(header.size, snapshot.size))
+    sizes = [s.size for s in header.snapshots if halfway and s.id > snapshot.id]
+    count = header.object_count(max(header.size, snapshot.size, *sizes))
     suspects: Iterable[int] = range(count)
     if header.features & Feature.OBJECT_MAP:
         head, kept = await copy.load_map(header), await copy.load_map(header, snapshot.id)
-        if head is not None and kept is not None:
+        if head is not None and kept is not None and not halfway:
             suspects = numbers(rewritten_since(kept, head, count))
     await _roll_back_objects(copy, header, snapshot, suspects)
     if header.size != snapshot.size:
