@@ -1,13 +1,27 @@
 from mirror_mgr import states
 from mirror_mgr.supervisor import reports as product
 from mirror_mgr.supervisor.model import (
+    COPIES_HELD,
+    COPIES_REMOVED,
     FOREIGN_DAEMON,
     IMAGE_ERROR,
     PEER_UNREACHABLE,
     SPLIT_BRAIN,
 )
-from mirror_mgr.supervisor.reports import ERROR_SECONDS, Reports, health_items, trouble
-from mirror_mgr.worker.protocol import COUNTERS, Heartbeat, ImageReport, PoolReport
+from mirror_mgr.supervisor.reports import (
+    ERROR_SECONDS,
+    Reports,
+    health_items,
+    removals,
+    trouble,
+)
+from mirror_mgr.worker.protocol import (
+    COUNTERS,
+    Heartbeat,
+    ImageReport,
+    PoolReport,
+    RemovedReport,
+)
 
 
 def test_heartbeats_add_up():
@@ -70,3 +84,30 @@ def test_namespaces_share_the_trouble_of_their_pool():
         (FOREIGN_DAEMON, 'q'), (PEER_UNREACHABLE, 'p')]
     assert trouble(pools) == {
         'p': 'no answer', 'q': 'the rbd-mirror daemon client.4711 has the pool'}
+
+
+def test_copies_whose_primary_is_gone():
+    """Of all workers' reports together, of a pool and of its namespaces apart."""
+    held = tuple(RemovedReport(f'h{n}', f'1{n}', 100.0 + n, True) for n in range(6))
+    gone = (RemovedReport('late', '2e', 50.0), RemovedReport('soon', '3d', 10.0))
+    found = {(item.code, item.subject): item.text for item in removals([
+        PoolReport(1, 'p', removed=held[:3], removed_total=3, held_total=3),
+        PoolReport(1, 'p', removed=held[3:] + gone, removed_total=9, held_total=7),
+        PoolReport(1, 'p/ns', removed=gone, removed_total=2), PoolReport(2, 'q')])}
+    assert set(found) == {
+        (COPIES_HELD, 'p'), (COPIES_REMOVED, 'p'), (COPIES_REMOVED, 'p/ns')}
+    told = found[COPIES_HELD, 'p']
+    assert '10 copies' in told and 'and 5 more' in told and 'late' not in told
+    assert 'h0 (id 10, until 1970-01-01T00:01:40Z)' in told
+    assert 'ceph rbd-mirror pool confirm-removal p;' in told
+    told = found[COPIES_REMOVED, 'p']
+    assert 'has 2 copies' in told and told.index('soon') < told.index('late')
+    assert 'more' not in told and 'h0' not in told
+    assert 'ceph rbd-mirror image restore p/ns/ID' in found[COPIES_REMOVED, 'p/ns']
+
+
+def test_a_time_that_no_calendar_has_ends_nothing():
+    for until in (-1e300, 1e300, float('inf')):
+        [item] = removals([PoolReport(
+            1, 'p', removed=(RemovedReport('i', '1f', until),), removed_total=1)])
+        assert 'until ' in item.text

@@ -7,14 +7,17 @@ import pytest
 from mirror_mgr import states
 from mirror_mgr.errors import DeadlineExceeded, Fenced, InvalidArgument
 from mirror_mgr.replay.trash import Sweep
-from mirror_mgr.wire.constants import MirrorMode
+from mirror_mgr.wire.constants import MirrorMode, TrashSource
 from mirror_mgr.wire.header import MIRRORING
+from mirror_mgr.wire.trash import TrashEntry
 from mirror_mgr.worker import protocol, status
 from mirror_mgr.worker import worker as worker_module
 from mirror_mgr.worker.image import Mirrored
+from mirror_mgr.worker.missing import Kept
 from mirror_mgr.worker.protocol import Heartbeat, WorkerHello
+from mirror_mgr.worker.removal_rules import Record
 from mirror_mgr.worker.status import SyncHistory
-from mirror_mgr.worker.worker import Worker, image_report, pool_reports
+from mirror_mgr.worker.worker import Worker, image_report, image_reports, pool_reports
 from tests.worker.sites import FakeConnection, mirroring
 
 MIB = 1 << 20
@@ -111,6 +114,26 @@ class TestReports:
     def test_a_pool_that_is_not_replayed_is_told_of(self):
         [report] = pool_reports(FakePool(namespaces=()))
         assert (report.name, report.images) == ("p", {"total": 0})
+
+
+    def test_copies_whose_primary_is_gone(self):
+        """Held ones count among all; those that go last are named, as many as fit."""
+        pool = FakePool()
+        for number in range(8):
+            record = Record(1000.0, number != 7, f"i{number}")
+            pool.of_missing.append(("", Kept(
+                f"g{number}", f"1{number}", record, 2000.0 + number,
+                status.primary_gone(1000.0, 2000.0, record.held, "p"))))
+        pool.sweep.kept = {f"2{number}": TrashEntry(
+            TrashSource.MIRRORING, f"t{number}", 0, (3000 + number) * 10**9) for number in range(5)}
+        [report] = pool_reports(pool)
+        assert (report.removed_total, report.held_total) == (12, 7)
+        assert len(report.removed) == protocol.REMOVED_PER_POOL
+        assert report.removed[0] == protocol.RemovedReport("t4", "24", 3004.0)
+        assert report.removed[-1].held and "i7" not in [one.name for one in report.removed]
+        told = image_reports(pool)
+        assert [(r.spec, r.state) for r in told[-2:]] == [
+            ("p/i6", states.ERROR), ("p/i7", states.WAITING)]
 
 
 def with_worker(body, options=None):
