@@ -87,3 +87,11 @@ def test_the_monitors_are_asked_on_suspicion_only(monkeypatch):
             await full.check(2)
         assert connection.asked == 2
     asyncio.run(body())
+
+
+def test_pools_that_have_little_room_left():
+    flags = {1: "hashpspool", 2: "hashpspool,nearfull", 3: "backfillfull", 4: "full,full_quota",
+             5: "nearfull_not", 6: ""}
+    found = {"pools": [{"pool": pool_id, "flags_names": names}
+                       for pool_id, names in flags.items()]}
+    assert full_module.nearly_full(found) == {2, 3, 4}
