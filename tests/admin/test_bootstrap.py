@@ -9,6 +9,9 @@ from mirror_mgr.admin.peer_probe import Sight
 from mirror_mgr.admin.specs import parse_pool
 from mirror_mgr.admin.token import Token
 from mirror_mgr.errors import DeadlineExceeded, InvalidArgument, MirrorError
+from mirror_mgr.wire.cls_rbd import mirror_peer_set_direction
+from mirror_mgr.wire.constants import PeerDirection
+from mirror_mgr.wire.header import MIRRORING
 
 from .fakes import DISABLED, IMAGE, FakeSite
 
@@ -53,7 +56,9 @@ def test_import_where_the_other_site_was_heard_of_before(site: FakeSite) -> None
                               "client_name": ""}]
     bootstrap.import_token(site, P, TOKEN.encode(), "rx-tx", None, seeing())
     [peer] = site.pools["p"].peers
-    assert (peer["direction"], peer["client_name"]) == (2, "client.rbd-mirror-peer")
+    assert peer["client_name"] == "client.rbd-mirror-peer"
+    asked = mirror_peer_set_direction("u", PeerDirection.RX_TX)
+    assert site.pools["p"].executed == [(MIRRORING, *asked)]
     assert site.pools["p"].attributes["u"] == {"mon_host": TOKEN.mon_host, "key": TOKEN.key}
 
 

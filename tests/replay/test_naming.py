@@ -6,7 +6,6 @@ import random
 
 import pytest
 
-from mirror_mgr.cluster import operation
 from mirror_mgr.errors import AlreadyExists, MirrorError, NotReady
 from mirror_mgr.replay.image import Copy
 from mirror_mgr.replay.naming import rename, waits_for, why_not
@@ -14,16 +13,11 @@ from mirror_mgr.wire.constants import Feature, ImageMode, MirrorImageState
 from mirror_mgr.wire.encoding import Decoder
 from mirror_mgr.wire.header import id_oid
 from mirror_mgr.wire.mirror import MirrorImage
-from tests.replay.fake_rados import Killed, WriteOp
+from tests.replay.fake_rados import Killed
 from tests.replay.journal.fake_journals import JournaledSite
 
 PLAIN = Feature.LAYERING
 COPY = Feature.LAYERING | Feature.NON_PRIMARY
-
-
-@pytest.fixture(autouse=True)
-def in_memory(monkeypatch):
-    monkeypatch.setattr(operation.rados, "WriteOp", WriteOp, raising=False)
 
 
 def site_of(order=None, copies=(), others=()):

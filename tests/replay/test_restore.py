@@ -36,7 +36,8 @@ def check(sites, base, kept):
     assert not any(map(is_mirror, copy.snapshots.values()))
     assert users(copy, below=copy.snap_seq + 1) == kept
     for snap_id, snapshot in copy.snapshots.items():
-        assert shown(sites.b, copy, snapshot) == sites.finished[snap_id]
+        if snap_id not in sites.b.removed:  # the sync was cut off in the middle of its removal
+            assert shown(sites.b, copy, snapshot) == sites.finished[snap_id]
     sites._check_that_nothing_is_hidden()
     if copy.features & Feature.OBJECT_MAP:
         assert set(sites.b.maps) == {object_map_oid("copy", i) for i in (None, *copy.snapshots)}

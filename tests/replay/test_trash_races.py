@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import pytest
 
-from mirror_mgr.cluster import operation
 from mirror_mgr.replay import trash
 from mirror_mgr.wire.constants import (
     Feature,
@@ -18,16 +17,11 @@ from mirror_mgr.wire.constants import (
 from mirror_mgr.wire.header import header_oid, id_oid
 from mirror_mgr.wire.mirror import MirrorImage
 from mirror_mgr.wire.trash import TrashEntry
-from tests.replay.fake_rados import Killed, WriteOp
+from tests.replay.fake_rados import Killed
 from tests.replay.journal.fake_journals import JournaledSite
 
 COPY = Feature.LAYERING | Feature.NON_PRIMARY
 SECOND = 10**9
-
-
-@pytest.fixture(autouse=True)
-def in_memory(monkeypatch):
-    monkeypatch.setattr(operation.rados, "WriteOp", WriteOp, raising=False)
 
 
 def entry(seconds=-1, age=0, source=TrashSource.MIRRORING, state=TrashState.NORMAL):

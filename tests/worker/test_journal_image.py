@@ -25,7 +25,7 @@ from mirror_mgr.worker.removal_rules import Delays
 from tests.replay.fake_rados import Killed
 from tests.replay.headers import GLOBAL_ID, LINK
 from tests.replay.journal.fake_journals import mirrored
-from tests.replay.journal.test_bootstrap import FEATURES, SIZE, Sites, in_memory  # noqa: F401
+from tests.replay.journal.test_bootstrap import FEATURES, SIZE, Sites
 from tests.virtual_time import run, settle
 
 CREATING = MirrorImageState.CREATING

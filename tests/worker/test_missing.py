@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import pytest
 
-from mirror_mgr.cluster import operation
 from mirror_mgr.errors import Fenced, MalformedData
 from mirror_mgr.replay import trash
 from mirror_mgr.replay.journal.store import ImageJournal
@@ -21,7 +20,7 @@ from mirror_mgr.worker.missing import MissingPrimaries
 from mirror_mgr.worker.pool import orphaned
 from mirror_mgr.worker.removal_rules import Delays, Record
 from tests.replay import headers
-from tests.replay.fake_rados import Killed, WriteOp
+from tests.replay.fake_rados import Killed
 from tests.replay.headers import LINK
 from tests.replay.journal.fake_journals import JournaledSite
 
@@ -47,7 +46,6 @@ class Clock:
 @pytest.fixture(autouse=True)
 def clock(monkeypatch):
     one = Clock()
-    monkeypatch.setattr(operation.rados, "WriteOp", WriteOp, raising=False)
     monkeypatch.setattr(missing_module, "time", one)
     monkeypatch.setattr(trash, "time", one)
     return one
@@ -325,10 +323,10 @@ def test_one_that_is_damaged_stays_and_harms_no_other(clock, mode):
     pool = type(sites.b.pool())
     honest = pool.omap
 
-    async def omap(self, asked):
+    async def omap(self, asked, *most):
         if asked == oid:
             raise MalformedData(oid)
-        return await honest(self, asked)
+        return await honest(self, asked, *most)
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(pool, "omap", omap)

@@ -13,11 +13,13 @@ from mirror_mgr.replay.journal.window import Window
 from mirror_mgr.replay.scan import Link
 from mirror_mgr.wire.constants import Feature
 from mirror_mgr.wire.header import ImageHeader
-from mirror_mgr.wire.journal import Client, JournalHeader, Tag, TagData
+from mirror_mgr.wire.journal import Client, ImageClientData, JournalHeader, Tag, TagData
 from mirror_mgr.wire.striping import Striping
 
 LINK = Link("local", "remote", "peer")
-HEADER = JournalHeader(4, 24, -1, 0, 0, 1, {"local": Client("local", b"")}, ())
+HEADER = JournalHeader(4, 24, -1, 0, 0, 1, {
+    "": Client("", ImageClientData(0).encode()),
+    LINK.local_uuid: Client(LINK.local_uuid, b"")}, ())
 
 
 class SlowPrimary:
