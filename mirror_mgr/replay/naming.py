@@ -47,6 +47,17 @@ def waits_for(name: str, image_id: str) -> Optional[str]:
     return name[:-len(suffix)] if name.endswith(suffix) else None
 
 
+async def is_free(pool: Pool, name: str) -> bool:
+    """Whether no image has a name."""
+    if await _owner(pool, name) is not None:
+        return False
+    try:
+        await pool.call(DIRECTORY, cls_rbd.dir_get_id(name))
+    except NotFound:
+        return True
+    return False
+
+
 async def why_not(pool: Pool, name: str) -> str:
     """Why a copy can't have a name, and the cure."""
     other = await _owner(pool, name)

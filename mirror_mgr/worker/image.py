@@ -28,7 +28,7 @@ _YIELD_SECONDS = 2.0
 # How often a clone looks whether its parent is there.
 _PARENT_SECONDS = 3.0
 # How often a copy that waits for its name looks whether it is free.
-_NAME_SECONDS = 3.0
+NAME_SECONDS = 3.0
 # A mirror snapshot is announced twice, before and after it is complete.
 _SETTLE_SECONDS = 0.03
 # How often it is looked whether a full pool has room again.
@@ -203,7 +203,7 @@ class ImageReplayer:
             if again:
                 return 0.0
             pause = settings.check_seconds(self._local.connection.conf_get)
-            return pause if self._awaited_name is None else min(pause, _NAME_SECONDS)
+            return pause if self._awaited_name is None else min(pause, NAME_SECONDS)
         except Fenced:
             raise
         except (NotReady, Busy) as error:

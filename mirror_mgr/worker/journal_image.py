@@ -8,7 +8,7 @@ from typing import Any, Callable, List, Optional, Tuple
 from ..cluster.crc32c import Crc32c
 from ..cluster.pool import Watch
 from ..errors import MalformedData, MirrorError, NotFound, NotReady
-from ..replay import parent, scan, trash
+from ..replay import naming, parent, scan, trash
 from ..replay.hold import Hold
 from ..replay.journal.bootstrap import FirstSync, create_copy, discard
 from ..replay.journal.replay import History, JournalReplay, Report
@@ -17,7 +17,7 @@ from ..replay.journal.tags import is_linked, is_mirrored, is_primary, was_promot
 from ..waiting import heard
 from ..wire import cls_rbd
 from ..wire.constants import ImageMode
-from ..wire.header import INFO, MIRRORING, ImageHeader
+from ..wire.header import DIRECTORY, INFO, MIRRORING, ImageHeader
 from ..wire.journal import (
     ClientState,
     JournalHeader,
@@ -29,7 +29,7 @@ from ..wire.journal import (
 from ..wire.mirror import MirrorImage
 from ..wire.snapshot import Snapshot
 from . import settings, status
-from .image import ImageReplayer
+from .image import NAME_SECONDS, ImageReplayer
 
 log = logging.getLogger(__name__)
 
@@ -150,6 +150,7 @@ class JournalImageReplayer(ImageReplayer):
                 self._tell(status.demoted("remote image is not primary"))
                 return False
             return await self._create()
+        await self._take_awaited_name()
         return await self._follow(local, remote)
 
     async def _settle_copy(self) -> None:
@@ -366,6 +367,7 @@ class JournalImageReplayer(ImageReplayer):
         finally:
             self._replay = None
             self.name = replay.name
+            self._is_name_known = False
             for task in beside:
                 task.cancel()
             await asyncio.gather(*beside, return_exceptions=True)
@@ -384,7 +386,8 @@ class JournalImageReplayer(ImageReplayer):
                     self._replay.wake()
             except MirrorError as error:
                 log.info("image %s: %s", self.name, error)
-            await heard(self._local_news, _LOOK_SECONDS)
+            await heard(self._local_news,
+                        _LOOK_SECONDS if self._awaited_name is None else NAME_SECONDS)
 
     async def _reason_to_stop(self) -> Optional[str]:
         assert self._copy is not None
@@ -397,7 +400,26 @@ class JournalImageReplayer(ImageReplayer):
             header = await self._copy.header()
             if header is not None and await self._dispensable(header):
                 return "snapshots that clones have kept are removed first"
+        if await self._may_take_a_name():
+            return "the copy is given the name of its primary first"
         return None
+
+    async def _may_take_a_name(self) -> bool:
+        """Whether another image had the name of the primary when that was renamed, and gave it up.
+
+        While there is more in the journal the next name may be in it.
+        """
+        replay = self._replay
+        if replay is None or not replay.report.current:
+            return False
+        name = cls_rbd.decode_dir_get_name(await self._source.pool.call(
+            DIRECTORY, cls_rbd.dir_get_name(self._source.id)))
+        self._awaited_name = None if name == replay.name else name
+        if self._awaited_name is None:
+            self._note = ""
+            return False
+        self._note = await self._name_in_the_way()
+        return await naming.is_free(self._local, name)
 
     # --- status ---------------------------------------------------------------------------------
 
@@ -425,7 +447,7 @@ class JournalImageReplayer(ImageReplayer):
         self.copied_ns, fresh = copied_time(report, self.copied_ns, time.time_ns())
         self._tell(status.replaying_journal(
             replay.reader.header, report, replay.rate.a_second(time.monotonic()),
-            self.copied_ns, fresh))
+            self.copied_ns, fresh, self._note))
 
     async def flush(self) -> None:
         """Wait until what the primary has now is here, or it is clear that it can't be."""

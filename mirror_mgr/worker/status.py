@@ -203,11 +203,11 @@ def bootstrapping(step: str, percent: Optional[float] = None) -> ImageStatus:
 
 
 def replaying_journal(header: JournalHeader, report: Report, rates: Tuple[float, float],
-                      copied_ns: Optional[int], fresh: bool) -> ImageStatus:
+                      copied_ns: Optional[int], fresh: bool, note: str = "") -> ImageStatus:
     """Of a journal-mode image; `header` is its primary's journal's.
 
     `rates` are entries and bytes a second.  `copied_ns` is when the primary was as the copy is, by
-    its own clock; `fresh`: just now.
+    its own clock; `fresh`: just now.  `note` says what is not as at the primary all the same.
     """
     primary = header.front(IMAGE_CLIENT)
     behind = entries_behind(primary, report.position, header.image_tags)
@@ -223,6 +223,9 @@ def replaying_journal(header: JournalHeader, report: Report, rates: Tuple[float,
         details["seconds_until_synced"] = int(behind / entries)
     if copied_ns is not None:
         details["copied_timestamp"] = _rounded(copied_ns / 10**9)
+    if note:
+        details["note"] = note
+        return ImageStatus(StatusState.REPLAYING, "replaying", states.WAITING, note, details)
     if fresh:
         return ImageStatus(StatusState.REPLAYING, "replaying", states.UP_TO_DATE, "", details)
     reason = states.entries_behind(behind) if behind else ""
