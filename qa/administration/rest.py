@@ -1,0 +1,243 @@
+"""What must come once administrators and clients rest, with the cures that status names."""
+
+import json
+import re
+import time
+from collections import Counter
+from typing import Any, Dict, Iterator, List, NamedTuple, Tuple
+
+from qa.administration.administrators import Administrators
+from qa.administration.model import Fault, Seen
+from qa.leftovers import leftovers
+
+# Twice what anything takes here on a busy machine, and as long again once something was cured.
+REST_SECONDS = 120.0
+CURE_SECONDS = 15.0
+_SIGNS = ("Traceback (most recent call last)", "internal error", "*** Caught signal")
+_COMMAND = re.compile(r"\b(?:ceph rbd-mirror|rbd) [a-z]")
+
+
+class Lack(NamedTuple):
+    """What is missing still: of the image at this site."""
+
+    name: str
+    seen: Seen
+    what: str
+
+
+class Rest:
+    """Has everything come to rest, and looks whether each primary has its copy then."""
+
+    def __init__(self, people: Administrators) -> None:
+        self._people = people
+        self._snapped: Dict[str, str] = {}
+
+    def come(self) -> None:
+        """Stop clients, wait, cure what status says how to, and judge what is missing then."""
+        people = self._people
+        people.stop_clients()
+        people.add_peers()
+        people.terminal.tell("--- at rest")
+        start = cured = time.monotonic()
+        lacks = self._look()
+        while lacks and time.monotonic() - start < REST_SECONDS:
+            time.sleep(1)
+            if time.monotonic() - cured > CURE_SECONDS:
+                for lack in lacks:
+                    self._cure(lack)
+                cured = time.monotonic()
+            lacks = self._look()
+        for lack in lacks:
+            self._judge_lack(lack)
+        people.read()
+        people.judge([*self._twisted(), *self._leftovers()])
+        count = sum(len(images) for images in people.sight.values())
+        people.terminal.tell(f"--- after {time.monotonic() - start:.0f} s: {count} images, "
+                             f"{len(lacks)} explained")
+
+    # --- what is missing ------------------------------------------------------------------------
+
+    def _look(self) -> List[Lack]:
+        self._people.look()
+        self._snap()
+        return list(self._lacks())
+
+    def _snap(self) -> None:
+        """A mirror snapshot of each primary, once it is one: what it holds now must come."""
+        for name, images in self._people.sight.items():
+            for seen in images.values():
+                if seen.primary and seen.mode == "snapshot" and (
+                        self._snapped.get(seen.id) != seen.global_id):
+                    if self._people.image(name, seen, "snapshot", by="rbd") == 0:
+                        self._snapped[seen.id] = str(seen.global_id)
+
+    def _lacks(self) -> Iterator[Lack]:
+        sight = self._people.sight
+        images = [(name, seen) for name in sight for seen in sight[name].values()
+                  if seen.enabled and not seen.trashed]
+        primaries = Counter(seen.global_id for _, seen in images if seen.primary)
+        for name, seen in images:
+            if primaries[seen.global_id] > 1:
+                yield Lack(name, seen, "primary at both sites")
+            elif seen.primary:
+                what = self._lack_of_copy(name, seen)
+                if what:
+                    yield Lack(name, seen, what)
+            elif not primaries[seen.global_id]:
+                retired = self._people.model.is_retired(str(seen.global_id))
+                yield Lack(name, seen, "its primary was removed, and it stays" if retired and
+                           not seen.demoted else "primary nowhere")
+
+    def _lack_of_copy(self, name: str, seen: Seen) -> str:
+        other = next(site for site in self._people.sites if site != name)
+        found = [one for one in self._people.sight[other].values()
+                 if one.global_id == seen.global_id and not one.trashed]
+        if len(found) != 1:
+            return f"{len(found)} copies"
+        [copy] = found
+        if copy.name != seen.name:
+            return f"its copy is named {copy.name}"
+        try:
+            return self._difference(name, seen, other, copy)
+        except Exception as error:  # it comes or goes
+            return f"can't be looked at: {error}"
+
+    def _difference(self, name: str, seen: Seen, other: str, copy: Seen) -> str:
+        eyes, pool = self._people.eyes, self._people.pool
+        if eyes[name].data(pool, seen.id) != eyes[other].data(pool, copy.id):
+            return "its copy differs"
+        theirs = eyes[name].user_snapshots(pool, seen.id)
+        ours = eyes[other].user_snapshots(pool, copy.id)
+        if theirs != ours:
+            return f"user snapshots: {sorted(theirs)} there, {sorted(ours)} in the copy"
+        return ""
+
+    def _judge_lack(self, lack: Lack) -> None:
+        said = self._said(lack.seen)
+        text = f"{lack.name}: {lack.seen.name}: {lack.what}; {said}"
+        if _COMMAND.search(said):
+            self._people.terminal.tell(f"explained: {text}")
+        else:
+            self._people.judge([Fault("never", text)])
+
+    # --- cures ----------------------------------------------------------------------------------
+
+    def _cure(self, lack: Lack) -> None:
+        people = self._people
+        people.terminal.tell(f"lacks: {lack.name}: {lack.seen.name}: {lack.what}; "
+                             f"{self._said(lack.seen)}")
+        split = next(filter(None, (one.get("split_brain") for _, one in self._asked(lack.seen))),
+                     None)
+        if split:
+            self._follow(people.rng.choice(split["ways_out"]))
+        elif not lack.seen.primary and lack.what == "primary nowhere":
+            self._promote(lack)
+        elif lack.seen.primary:
+            self._make_room(lack)
+
+    def _follow(self, way: Dict[str, Any]) -> None:
+        people = self._people
+        for command in way["commands"]:
+            name, words = command["site"], command["command"].split()
+            people.look()
+            seen = next((one for one in people.sight.get(name, {}).values()
+                         if words[-1] == people.spec(one.name) and not one.trashed), None)
+            if seen is None:
+                people.terminal.tell(f"{name}: {' '.join(words)}: there is no such image")
+                return
+            people.image(name, seen, words[3], *words[4:-1], by="ceph")
+
+    def _promote(self, lack: Lack) -> None:
+        """Where it was demoted; what has lost its primary needs force."""
+        people = self._people
+        if people.image(lack.name, lack.seen, "promote", by="ceph") and not lack.seen.demoted:
+            people.image(lack.name, lack.seen, "promote", "--force", by="ceph")
+
+    def _make_room(self, lack: Lack) -> None:
+        """Rename what has the copy's name and is nobody's copy."""
+        people = self._people
+        for name in people.sites:
+            if name != lack.name:
+                for seen in people.sight[name].values():
+                    if (seen.name == lack.seen.name and seen.global_id != lack.seen.global_id
+                            and not seen.trashed and (seen.primary or not seen.enabled)):
+                        people.terminal.type(people.sites[name], "rbd", "rename",
+                                             people.spec(seen.name),
+                                             people.spec(f"{seen.name}-{seen.id[-3:]}"))
+
+    # --- what is told ---------------------------------------------------------------------------
+
+    def _said(self, seen: Seen) -> str:
+        """How the image stands, as status tells it at each site."""
+        told = []
+        for name, one in self._asked(seen):
+            standing = one.get("standing", {})
+            told.append(f"{name}: {one.get('name')}: {standing.get('state')}: "
+                        f"{standing.get('reason')}")
+            for way in (one.get("split_brain") or {}).get("ways_out", ()):
+                told.append("; ".join(command["command"] for command in way["commands"]))
+        return " | ".join(told)
+
+    def _asked(self, seen: Seen) -> "List[Tuple[str, Dict[str, Any]]]":
+        found = []
+        people = self._people
+        for name, site in people.sites.items():
+            for one in people.eyes[name].look(people.pool).values():
+                if one.global_id == seen.global_id and not one.trashed:
+                    answer = site.ceph("rbd-mirror", "image", "status", people.spec(one.name),
+                                       "--format", "json", check=False)
+                    if answer.strip():
+                        found.append((name, json.loads(answer)))
+        return found
+
+    # --- noise ----------------------------------------------------------------------------------
+
+    def _leftovers(self) -> "List[Fault]":
+        deadline = time.monotonic() + 60
+        found = self._left()
+        while found and time.monotonic() < deadline:
+            time.sleep(2)
+            found = self._left()
+        return [Fault("leftover", f"{len(found)}: {'; '.join(found[:5])}")] if found else []
+
+    def _left(self) -> List[str]:
+        """Objects of images that are nowhere, the trash included."""
+        people = self._people
+        people.look()
+        trashed = {name: [seen.id for seen in images.values() if seen.trashed]
+                   for name, images in people.sight.items()}
+        return [f"{name}: {what}" for name, site in people.sites.items()
+                for what in leftovers(site, people.pool) if "mirror snapshots" not in what
+                and not any(id in what for id in trashed[name])]
+
+    def _twisted(self) -> Iterator[Fault]:
+        """Statuses that no administrator should see."""
+        people = self._people
+        for name, site in people.sites.items():
+            answer = site.ceph("rbd-mirror", "pool", "status", people.pool, "--detail", "--format",
+                               "json", check=False)
+            if "internal error" in answer:
+                yield Fault("noise", f"{name}: {answer}")
+
+
+def noise(people: Administrators, since: Dict[str, int]) -> Iterator[Fault]:
+    """What the logs of managers and workers hold beyond `since`, and whether all OSDs are up."""
+    for name, site in people.sites.items():
+        for log in sorted((site.directory / "log").glob("*.log")):
+            with open(log, errors="replace") as lines:
+                lines.seek(since.get(str(log), 0))
+                text = lines.read()
+            for sign in _SIGNS:
+                if sign in text:
+                    at = text.index(sign)
+                    yield Fault("noise", f"{log}: {text[max(0, at - 300):at + 2500]}")
+        osds = site.ceph_json("osd", "stat")
+        if osds["num_up_osds"] != osds["num_osds"]:
+            yield Fault("noise", f"{name}: {osds}")
+
+
+def log_ends(people: Administrators) -> Dict[str, int]:
+    """Where each log ends now."""
+    return {str(log): log.stat().st_size for site in people.sites.values()
+            for log in (site.directory / "log").glob("*.log")}
+
