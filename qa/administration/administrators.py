@@ -32,7 +32,7 @@ class Administrators:
     def __init__(self, sites: Tuple[Site, Site], pool: str, rng: random.Random,
                  tolerated: Collection[str] = (), say: Callable[[str], None] = print) -> None:
         self.sites = {site.name: site for site in sites}
-        self.pool = pool
+        self.pool = self._first_pool = pool
         self.rng = rng
         self.model = Model()
         self.terminal = Terminal(say)
@@ -43,9 +43,11 @@ class Administrators:
         self._clients: Dict[Key, Client] = {}
 
     def close(self) -> None:
-        """End what runs and all connections."""
-        for key in list(self._clients):
-            self.stop_client(key)
+        """End what runs and all connections, and give the pool its first name again."""
+        self.stop_clients()
+        if self.pool != self._first_pool:
+            for name in self.sites:
+                self._ceph(name, "osd", "pool", "rename", self.pool, self._first_pool)
         for eye in self.eyes.values():
             eye.close()
 

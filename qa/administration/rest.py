@@ -30,7 +30,7 @@ class Rest:
 
     def __init__(self, people: Administrators) -> None:
         self._people = people
-        self._snapped: Dict[str, str] = {}
+        self._snapped: Dict[str, Tuple[str, str]] = {}
 
     def come(self) -> None:
         """Stop clients, wait, cure what status says how to, and judge what is missing then."""
@@ -44,6 +44,7 @@ class Rest:
             time.sleep(1)
             if time.monotonic() - cured > CURE_SECONDS:
                 for lack in lacks:
+                    people.look()
                     self._cure(lack)
                 cured = time.monotonic()
             lacks = self._look()
@@ -63,13 +64,13 @@ class Rest:
         return list(self._lacks())
 
     def _snap(self) -> None:
-        """A mirror snapshot of each primary, once it is one: what it holds now must come."""
+        """A mirror snapshot of each primary as it is now: what it holds and how it is named."""
         for name, images in self._people.sight.items():
             for seen in images.values():
-                if seen.primary and seen.mode == "snapshot" and (
-                        self._snapped.get(seen.id) != seen.global_id):
-                    if self._people.image(name, seen, "snapshot", by="rbd") == 0:
-                        self._snapped[seen.id] = str(seen.global_id)
+                facts = str(seen.global_id), seen.name
+                if (seen.primary and seen.mode == "snapshot" and self._snapped.get(seen.id) != facts
+                        and self._people.image(name, seen, "snapshot", by="rbd") == 0):
+                    self._snapped[seen.id] = facts
 
     def _lacks(self) -> Iterator[Lack]:
         sight = self._people.sight
