@@ -7,7 +7,7 @@ import tempfile
 import time
 from collections import Counter
 from contextlib import contextmanager
-from typing import Iterator, List, Optional
+from typing import Collection, Iterator, List, Optional
 
 from qa.administration.administrators import Administrators, Found
 from qa.administration.model import KINDS
@@ -42,7 +42,7 @@ def main(argv: List[str]) -> int:
     print(f"seed {args.seed}", flush=True)
     with _pool(args.lab) as (one, two, pool):
         people = Administrators((one, two), pool, random.Random(args.seed),
-                                args.tolerate, lambda text: print(text, flush=True))
+                                _tolerated(args.tolerate), lambda text: print(text, flush=True))
         try:
             run(people, args.seconds)
         except Found as error:
@@ -65,13 +65,17 @@ def _pool(directory: Optional[str]) -> Iterator[Mirrored]:
         yield add_pool(lab, "people-x")
 
 
+def _tolerated(kinds: Collection[str]) -> Collection[str]:
+    return KINDS if "all" in kinds else kinds
+
+
 def _arguments(argv: List[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="administrators", description=__doc__, epilog="Kinds of faults: " + "; ".join(
             f"{kind}: {text}" for kind, text in KINDS.items()))
     parser.add_argument("--seconds", type=float, default=600.0, help="default: 600")
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
-    parser.add_argument("--tolerate", metavar="KIND", nargs="*", default=(), choices=KINDS,
-                        help="go on after faults of these kinds")
+    parser.add_argument("--tolerate", metavar="KIND", nargs="*", default=(),
+                        choices=[*KINDS, "all"], help="go on after faults of these kinds")
     parser.add_argument("--lab", metavar="DIR", help="a lab that runs; default: a new one")
     return parser.parse_args(argv)

@@ -64,6 +64,7 @@ KINDS = {
     "no-primary": "two images are each other's copies",
     "copy-of-none": "a copy was made of an image that is primary nowhere",
     "never": "what must come did not, and status tells no reason with a cure",
+    "uncured": "what must come did not, though the cure was done that status names",
     "leftover": "objects of an image that is nowhere",
     "noise": "a traceback, a crash or an internal error",
     "half-done": "a command failed and changed something all the same",

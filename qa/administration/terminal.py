@@ -7,6 +7,8 @@ from qa.administration.model import Fault
 from qa.errors import CommandFailed, LabError
 from qa.sites import Site
 
+SLOW_SECONDS = 5.0
+
 
 class Answer(NamedTuple):
     """How a command ended."""
@@ -31,14 +33,17 @@ class Terminal:
     def type(self, site: Site, program: str, *args: str, input: str = "") -> Answer:
         """Type a command and return how it ended; what is wrong with that is in `faults`."""
         command = f"{site.name}$ {program} {' '.join(args)}"
+        start = time.monotonic()
         try:
             answer = self._run(site, program, args, input)
         except (LabError, OSError) as error:
             self.faults.append(Fault("hung", f"{command}: {error}"))
             self.tell(f"{command}: {error}")
             return Answer(-1, "", str(error))
-        said = _last_line(answer.message)
-        self.tell(f"{command} -> {answer.code}{f' {said}' if answer.code else ''}")
+        seconds = time.monotonic() - start
+        took = f" after {seconds:.0f} s" if seconds > SLOW_SECONDS else ""
+        said = f" {_last_line(answer.message)}" if answer.code else ""
+        self.tell(f"{command} -> {answer.code}{took}{said}")
         self._judge(command, answer)
         return answer
 
