@@ -11,7 +11,9 @@ from qa.administration.contents import Contents
 from qa.administration.model import Fault, Key, Model, Seen, changes, unchanged
 from qa.administration.sights import Copied, Eye
 from qa.administration.terminal import Answer, Terminal
+from qa.mirrored import set_workers
 from qa.sites import Site
+from qa.waiting import wait_for
 
 NAMES = tuple(f"i{number}" for number in range(7))
 SIZE, OBJECT_SIZE = "2M", "512K"
@@ -110,7 +112,7 @@ class Administrators:
 
     def step(self) -> None:
         """Do one random thing, after a pause as people make it."""
-        time.sleep(self.rng.choice((0, 0, 0, 0.3, 1, 2, 4)))
+        time.sleep(self.rng.choice((0, 0, 0, 0.3, 1, 3)))
         self.look()
         self._draw()()
         self.look()
@@ -123,8 +125,9 @@ class Administrators:
             (self._swap, 2), (self._trash, 2), (self._restore, 3), (self._remove, 2),
             (self._fail_over, 8), (self._change_mode, 3), (self._replace, 2),
             (self._start_client, 16), (self._stop_a_client, 5), (self._rest, 8),
-            (self._kill_worker, 1.5), (self._restart_workers, 1), (self._fail_manager, 0.7),
-            (self._peer_anew, 0.7), (self._rename_pool, 0.3), (self._lose_pool, 0.15))
+            (self._kill_worker, 1.5), (self._restart_workers, 1), (self._fail_manager, 1),
+            (self._daemon_s_turn, 0.7), (self._peer_anew, 1.5), (self._rename_pool, 1),
+            (self._lose_pool, 0.5))
         return self.rng.choices([c[0] for c in choices], [c[1] for c in choices])[0]
 
     def _create(self) -> None:
@@ -318,7 +321,7 @@ class Administrators:
     # --- what is broken on purpose --------------------------------------------------------------
 
     def _rest(self) -> None:
-        time.sleep(self.rng.choice((2, 5, 12)))
+        time.sleep(self.rng.choice((2, 5, 10)))
 
     def _kill_worker(self) -> None:
         name = self._site()
@@ -337,6 +340,20 @@ class Administrators:
         self._ceph(name, "mgr", "fail")
         if self.rng.random() < 0.7:
             self.sites[name].wait_ready()
+
+    def _daemon_s_turn(self) -> None:
+        """The rbd-mirror daemon in the workers' place; what it removes is gone at once."""
+        name = self._site()
+        site = self.sites[name]
+        self.terminal.tell(f"{name}: an rbd-mirror daemon has its turn")
+        with self.model.no_hour_in_the_trash():
+            set_workers(site, 0)
+            wait_for(lambda: not site.ceph_json("rbd-mirror", "worker", "ls"))
+            site.start_rbd_mirror("turn")
+            time.sleep(self.rng.choice((5, 15)))
+            site.stop_rbd_mirror("turn")
+            self.look()
+        set_workers(site, 1)
 
     def _peer_anew(self) -> None:
         name = self._site()

@@ -4,6 +4,7 @@ It knows nothing of how mirroring is done: only whose data an image holds, who m
 and what it must contain.
 """
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Set, Tuple
 
@@ -99,6 +100,16 @@ class Model:
         self._primary_at: Dict[str, float] = {}
         self._demoted: Set[str] = set()
         self._handed_over: Dict[str, Contents] = {}
+        self._may_purge = False
+
+    @contextmanager
+    def no_hour_in_the_trash(self) -> Iterator[None]:
+        """What is removed meanwhile may be gone at once."""
+        self._may_purge = True
+        try:
+            yield
+        finally:
+            self._may_purge = False
 
     # --- what was seen ------------------------------------------------------------------------
 
@@ -127,10 +138,12 @@ class Model:
             return None
         if image.trashed_at is not None:
             age = now - image.trashed_at
-            return None if age >= HOUR else Fault(
+            return None if age >= HOUR or self._may_purge else Fault(
                 "purged", f"{site}: {image.seen} was removed from the trash after {age:.0f} s")
         fault = self._trashed(site, image)
-        return fault or Fault("purged", f"{site}: {image.seen} was removed, not trashed")
+        if fault is not None or self._may_purge:
+            return fault
+        return Fault("purged", f"{site}: {image.seen} was removed, not trashed")
 
     def _trashed(self, site: str, image: _Image) -> Optional[Fault]:
         if image.excuse or not image.seen.enabled and not image.own:
