@@ -123,9 +123,10 @@ class Administrators:
             (self._demote, 4), (self._promote, 5), (self._force, 3), (self._resync, 3),
             (self._mirror_snapshot, 10), (self._user_snapshot, 4), (self._rename, 4),
             (self._swap, 2), (self._trash, 2), (self._restore, 3), (self._remove, 2),
-            (self._fail_over, 8), (self._change_mode, 3), (self._replace, 2),
-            (self._start_client, 16), (self._stop_a_client, 5), (self._rest, 8),
-            (self._kill_worker, 1.5), (self._restart_workers, 1), (self._fail_manager, 1),
+            (self._clone, 2), (self._fail_over, 8), (self._fail_over_pool, 1),
+            (self._change_mode, 3), (self._replace, 2), (self._start_client, 16),
+            (self._stop_a_client, 5), (self._rest, 8), (self._kill_worker, 1.5),
+            (self._restart_workers, 1), (self._fail_manager, 1),
             (self._daemon_s_turn, 0.7), (self._peer_anew, 1.5), (self._rename_pool, 1),
             (self._lose_pool, 0.5))
         return self.rng.choices([c[0] for c in choices], [c[1] for c in choices])[0]
@@ -150,6 +151,22 @@ class Administrators:
                 self._write_to((name, seen.id))
             if self.rng.random() < 0.8:
                 self.image(name, seen, "enable", self.rng.choice(("snapshot", "journal")))
+
+    def _clone(self) -> None:
+        name, seen = self._pick(lambda seen: seen.primary)
+        if seen is None:
+            return
+        child = self.rng.choice(NAMES)
+        base = f"{self.spec(seen.name)}@base"
+        self._rbd(name, "snap", "create", base)
+        self._rbd(name, "snap", "protect", base)
+        if self._rbd(name, "clone", base, self.spec(child)).code == 0:
+            self.sight[name] = self.eyes[name].look(self.pool)
+            made = self._named(name, child)
+            data = self.eyes[name].data(self.pool, made.id) if made is not None else None
+            if made is not None and data is not None:
+                self.model.created((name, made.id), made, Contents.of(data))
+                self.image(name, made, "enable", self.rng.choice(("snapshot", "journal")))
 
     def _enable(self) -> None:
         name, seen = self._pick(lambda seen: not seen.primary)
@@ -222,10 +239,15 @@ class Administrators:
     def _restore(self) -> None:
         name = self._site()
         trashed = [seen for seen in self.sight[name].values() if seen.trashed]
-        if trashed:
-            seen = self.rng.choice(trashed)
-            if self._rbd(name, "trash", "restore", f"{self.pool}/{seen.id}").code == 0:
-                self.model.restored((name, seen.id))
+        if not trashed:
+            return
+        seen = self.rng.choice(trashed)
+        spec = self.spec(seen.id)
+        answer = (self._rbd(name, "trash", "restore", spec) if self.rng.random() < 0.5 else
+                  self._ceph(name, "rbd-mirror", "image", "restore", spec))
+        data = self.eyes[name].data(self.pool, seen.id) if answer.code == 0 else None
+        if data is not None:
+            self.model.restored((name, seen.id), data)
 
     def _remove(self) -> None:
         name, seen = self._pick(lambda seen: seen.primary or not seen.enabled)
@@ -267,6 +289,33 @@ class Administrators:
             time.sleep(0.5)
         self.terminal.tell(f"{name}: {of.name} could not be promoted")
         return False
+
+    def _fail_over_pool(self) -> None:
+        """All that is primary at one site, by our commands."""
+        name = self._site()
+        for key in [key for key in self._clients if key[0] == name]:
+            self.stop_client(key)
+        self.look()
+        primaries = [seen for seen in self._here(name) if seen.primary]
+        self._ceph(name, "rbd-mirror", "pool", "demote", self.pool)
+        now = self.eyes[name].look(self.pool)
+        for seen in primaries:
+            if seen.id in now and not now[seen.id].primary:
+                self.model.demoted((name, seen.id), seen, is_strict=True)
+        self._promote_pool(self._other(name))
+
+    def _promote_pool(self, name: str) -> None:
+        deadline = time.monotonic() + PROMOTE_SECONDS
+        code = 1
+        while code and time.monotonic() < deadline:
+            self.look()
+            copies = [seen for seen in self._here(name) if seen.enabled and not seen.primary]
+            code = self._ceph(name, "rbd-mirror", "pool", "promote", self.pool).code
+            now = self.eyes[name].look(self.pool)
+            for seen in copies:
+                if seen.id in now and now[seen.id].primary:
+                    self._done((name, seen.id), seen, "promote", (), True, False)
+            time.sleep(1)
 
     def _change_mode(self) -> None:
         name, seen = self._pick(lambda seen: seen.primary)

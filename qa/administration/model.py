@@ -61,6 +61,7 @@ KINDS = {
     "overwritten": "an image that is nobody's copy has other bytes than it had",
     "lost-writes": "what was acknowledged is missing after an orderly change of roles",
     "differs": "a copy is not equal to its primary at the same mirror snapshot",
+    "split-brain": "status says split-brain of an image that was primary at one site only",
     "two-primaries": "an image is primary at both sites and nobody forced that",
     "no-primary": "two images are each other's copies",
     "copy-of-none": "a copy was made of an image that is primary nowhere",
@@ -248,11 +249,12 @@ class Model:
         self._retire(before)
         self._excuse(key, "removed")
 
-    def restored(self, key: Key) -> None:
+    def restored(self, key: Key, data: bytes) -> None:
         """An administrator took the image out of the trash."""
         image = self._images.get(key)
         if image is not None:
             image.excuse, image.trashed_at, image.own = "", None, True
+            image.contents = image.contents or Contents.of(data)
 
     def pool_lost(self, site: str) -> None:
         """An administrator removed the pool of a site."""
@@ -304,6 +306,10 @@ class Model:
         return None
 
     # --- what must come -------------------------------------------------------------------------
+
+    def is_forced(self, global_id: str) -> bool:
+        """Whether it was promoted over another primary, by which the sites may differ."""
+        return global_id in self._forced
 
     def is_retired(self, global_id: str) -> bool:
         """Whether the copies of it must go."""

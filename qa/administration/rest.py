@@ -126,6 +126,8 @@ class Rest:
         split = next(filter(None, (one.get("split_brain") for _, one in self._asked(lack.seen))),
                      None)
         if split:
+            if not people.model.is_forced(str(lack.seen.global_id)):
+                people.judge([Fault("split-brain", f"{lack.name}: {lack.seen}")])
             self._follow(people.rng.choice(split["ways_out"]))
         elif not lack.seen.primary and lack.what == "primary nowhere":
             self._promote(lack)
