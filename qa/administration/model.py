@@ -135,7 +135,7 @@ class Model:
                 yield fault
 
     def _vanished(self, site: str, image: _Image, now: float) -> Optional[Fault]:
-        if image.excuse:
+        if image.excuse or not image.seen.enabled and not image.own:
             return None
         if image.trashed_at is not None:
             age = now - image.trashed_at

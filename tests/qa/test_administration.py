@@ -67,6 +67,12 @@ def test_nor_before_the_hour_is_over(model: Model) -> None:
     assert kinds(model, [PLAIN], [], 60) == ["purged"]
 
 
+def test_what_is_half_made_may_go(model: Model) -> None:
+    half_made = COPY._replace(id="8", global_id=None, enabled=False)
+    assert kinds(model, [PRIMARY], [COPY, half_made]) == []
+    assert kinds(model, [PRIMARY], [COPY]) == []
+
+
 def test_a_resync_takes_the_copy_away(model: Model) -> None:
     model.resynced(B)
     assert kinds(model, [PRIMARY], []) == []
