@@ -230,6 +230,9 @@ def noise(people: Administrators, since: Dict[str, int]) -> Iterator[Fault]:
                 if sign in text:
                     at = text.index(sign)
                     yield Fault("noise", f"{log}: {text[max(0, at - 300):at + 2500]}")
+        crashes = sorted(path.name for path in (site.directory / "crash").iterdir())
+        if crashes:
+            yield Fault("noise", f"{name}: crashed: {', '.join(crashes)}")
         osds = site.ceph_json("osd", "stat")
         if osds["num_up_osds"] != osds["num_osds"]:
             yield Fault("noise", f"{name}: {osds}")
