@@ -411,22 +411,34 @@ class Administrators:
         self.add_peers()
 
     def _remove_peers(self, name: str) -> None:
+        for peer in self._peers(name):
+            self._ceph(name, "rbd-mirror", "pool", "peer", "remove", self.pool, peer["uuid"])
+
+    def _peers(self, name: str) -> List[Dict[str, str]]:
         info = self._asked(name, "ceph", "rbd-mirror", "pool", "info", self.pool,
                            "--format", "json")
-        for peer in (info or {}).get("peers", ()):
-            self._ceph(name, "rbd-mirror", "pool", "peer", "remove", self.pool, peer["uuid"])
+        return (info or {}).get("peers", [])
 
     def add_peers(self) -> None:
         """Make the sites known to each other, if they are not."""
         for name, site in self.sites.items():
             site.wait_ready()
-            info = self._asked(name, "ceph", "rbd-mirror", "pool", "info", self.pool,
-                               "--format", "json")
-            if not any(peer["direction"] == "rx-tx" for peer in (info or {}).get("peers", ())):
-                token = self._ceph(self._other(name), "rbd-mirror", "pool", "peer", "bootstrap",
-                                   "create", self.pool).out
-                self._ceph(name, "rbd-mirror", "pool", "peer", "bootstrap", "import", self.pool,
-                           "-i", "-", input=token)
+            if not self._has_peer(name):
+                self._import_peer(name)
+                if not self._has_peer(name):
+                    self.judge([Fault("uncured", f"{name}: no peer to replay from after bootstrap "
+                                      "import, which succeeded")])
+                    self._remove_peers(name)
+                    self._import_peer(name)
+
+    def _has_peer(self, name: str) -> bool:
+        return any(peer["direction"] == "rx-tx" for peer in self._peers(name))
+
+    def _import_peer(self, name: str) -> None:
+        token = self._ceph(self._other(name), "rbd-mirror", "pool", "peer", "bootstrap", "create",
+                           self.pool).out
+        self._ceph(name, "rbd-mirror", "pool", "peer", "bootstrap", "import", self.pool, "-i", "-",
+                   input=token)
 
     def _rename_pool(self) -> None:
         """At both sites, one after the other; clients that have it open go on."""
