@@ -12,7 +12,7 @@ from typing import Collection, Iterator, List, Optional
 from qa.administration.administrators import Administrators, Found
 from qa.administration.model import KINDS
 from qa.administration.rest import Rest, log_ends, noise
-from qa.mirrored import Mirrored, add_pool
+from qa.mirrored import Mirrored, add_pool, remove_at_once
 from qa.sites import Lab
 
 STEPS_TO_READ, STEPS_TO_REST = 8, 50
@@ -59,7 +59,10 @@ def main(argv: List[str]) -> int:
 def _pool(directory: Optional[str]) -> Iterator[Mirrored]:
     """A mirrored pool with the managers' own workers at it, in the lab or in a new one."""
     if directory:
-        yield add_pool(Lab.attach(directory), f"people-{os.getpid()}-x")
+        lab = Lab.attach(directory)
+        for site in lab.sites.values():
+            remove_at_once(site, False)
+        yield add_pool(lab, f"people-{os.getpid()}-x")
         return
     with Lab(tempfile.mkdtemp(prefix="lab-")) as lab:
         yield add_pool(lab, "people-x")
