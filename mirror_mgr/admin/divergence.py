@@ -21,6 +21,8 @@ class Account:
     :ivar mirror_uuid: of the site's pool
     :ivar primary: None if it could not be looked at
     :ivar changed: bytes, at most, by snapshot, as `headers.changed_bytes` gives them
+    :ivar spec: what commands call the image there, where that is not what they do here: a copy that
+        was not renamed yet, say
     """
 
     site_name: str
@@ -28,6 +30,7 @@ class Account:
     primary: Optional[bool] = None
     marks: Marks = ()
     changed: Mapping[int, int] = field(default_factory=dict, hash=False)
+    spec: str = ""
 
 
 def explain(spec: str, here: Account, there: Account, peer_error: str = "") -> SplitBrain:
@@ -159,15 +162,16 @@ def _changed(changed: Mapping[int, int], shared: Optional[Mark]) -> Optional[int
 
 
 def _way_out(spec: str, keep: Account, give_up: Account) -> WayOut:
+    kept, given_up = keep.spec or spec, give_up.spec or spec
     steps: List[Tuple[str, str]] = []
     if keep.primary is False:
-        steps.append((keep.site_name, f"{_PREFIX} promote {spec} --force"))
+        steps.append((keep.site_name, f"{_PREFIX} promote {kept} --force"))
     elif keep.marks or give_up.marks:  # else there is a journal
         # What was written since the newest mirror snapshot would not be copied.
-        steps.append((keep.site_name, f"{_PREFIX} snapshot {spec}"))
+        steps.append((keep.site_name, f"{_PREFIX} snapshot {kept}"))
     if give_up.primary is not False:
-        steps.append((give_up.site_name, f"{_PREFIX} demote {spec}"))
-    steps.append((give_up.site_name, f"{_PREFIX} resync {spec}"))
+        steps.append((give_up.site_name, f"{_PREFIX} demote {given_up}"))
+    steps.append((give_up.site_name, f"{_PREFIX} resync {given_up}"))
     return WayOut(keep.site_name, tuple(steps))
 
 

@@ -10,8 +10,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Callable, Dict, FrozenSet, NamedTuple, Optional, Sequence, Tuple
 
 from ..errors import DeadlineExceeded, MalformedData, MirrorError
+from ..wire import cls_rbd
 from ..wire.constants import ImageMode, MirrorImageState, SnapState
-from ..wire.header import MIRRORING, ImageHeader, header_oid
+from ..wire.header import DIRECTORY, MIRRORING, ImageHeader, header_oid
 from ..wire.mirror import MirrorPool
 from . import child
 from .forks import Mark, marks
@@ -25,12 +26,13 @@ class SeenImage(NamedTuple):
     """A mirrored image at the peer site, and its complete mirror snapshots in ascending order.
 
     `changed` is as `headers.changed_bytes` gives it.  That takes reading object maps: it is there
-    only if no other image was asked for.
+    only if no other image was asked for.  So is `spec`, what commands call it there.
     """
 
     primary: bool
     marks: Tuple[Mark, ...] = ()
     changed: Tuple[Tuple[int, int], ...] = ()
+    spec: str = ""
 
 
 @dataclass(frozen=True)
@@ -83,8 +85,8 @@ def look(how: child.Start, token: Token, pool: str, namespace: str = "",
 def _decode(seen: Dict[str, Any]) -> Sight:
     images = {global_id: SeenImage(primary, tuple(
         Mark(mark[0], SnapState(mark[1]), *mark[2:]) for mark in marks),
-        tuple((snap_id, count) for snap_id, count in changed))
-        for global_id, (primary, marks, changed) in seen.pop("images", {}).items()}
+        tuple((snap_id, count) for snap_id, count in changed), spec)
+        for global_id, (primary, marks, changed, spec) in seen.pop("images", {}).items()}
     return Sight(images=images, **seen)
 
 
@@ -148,6 +150,9 @@ def _pool_named(cluster: Any, name: str, namespace: str,
     with cluster.open_ioctx(name) as ioctx:
         ioctx.set_namespace(namespace)
         images = _images(ioctx, wanted)
+        if len(wanted) == 1:
+            images = {global_id: seen._replace(spec="/".join(filter(None, (
+                name, namespace, seen.spec)))) for global_id, seen in images.items()}
         mode = int(rbd.RBD().mirror_mode_get(ioctx))
         ioctx.set_namespace("")
         return {"pool_mode": mode, "mirror_uuid": rbd.RBD().mirror_uuid_get(ioctx),
@@ -185,9 +190,14 @@ def _image(ioctx: Any, image_id: str, mode: ImageMode, alone: bool) -> SeenImage
         changed = changed_bytes(ioctx, image_id, header) if alone else {}
         found = marks(header)
         return SeenImage(bool(found) and found[-1].state == SnapState.PRIMARY, found,
-                         tuple(changed.items()))
+                         tuple(changed.items()), _name(ioctx, image_id) if alone else "")
     with rbd.Image(ioctx, image_id=image_id, read_only=True) as image:
-        return SeenImage(bool(image.mirror_image_get_info()["primary"]))
+        return SeenImage(bool(image.mirror_image_get_info()["primary"]), spec=image.get_name())
+
+
+def _name(ioctx: Any, image_id: str) -> str:
+    _, data = ioctx.execute(DIRECTORY, *cls_rbd.dir_get_name(image_id))
+    return cls_rbd.decode_dir_get_name(data)
 
 
 if __name__ == "__main__":

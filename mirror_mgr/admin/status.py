@@ -177,7 +177,7 @@ def _explained(cluster: "rados.Rados", ioctx: "rados.Ioctx", spec: ImageSpec, im
         # The peer was demoted since it told that it is primary.
         return replace(image, standing=Standing(states.PRIMARY))
     there = Account(sight.site_name or site_name, sight.mirror_uuid, seen.primary, seen.marks,
-                    dict(seen.changed))
+                    dict(seen.changed), seen.spec)
     return replace(image, split_brain=divergence.explain(str(spec), here, there))
 
 

@@ -247,8 +247,9 @@ def _start(base: Optional[Snapshot], remote: ImageHeader,
     ns = mirror(base)
     if ns.is_non_primary:
         if remote.snapshot(ns.primary_snap_id) is None:
-            return Broken("split-brain: the remote image no longer has the snapshot that both "
-                          "sides shared last", split_brain=True)
+            return Broken("the primary no longer has the mirror snapshot that the copy was made "
+                          "from, as when its peer is removed and added again; the copy has no "
+                          "changes of its own: resync it")
         return ns.primary_snap_id
     for snapshot in remote.mirror_snapshots:
         theirs = mirror(snapshot)
@@ -258,8 +259,8 @@ def _start(base: Optional[Snapshot], remote: ImageHeader,
             return snapshot.id if theirs.complete else Stopped("remote image is not primary")
     if remote.features & Feature.NON_PRIMARY:
         return Stopped("remote image is not primary")
-    return Broken("split-brain: the remote image was promoted without the last changes made here",
-                  split_brain=True)
+    return Broken("split-brain: the other site was promoted while this site had changes that it "
+                  "never received", split_brain=True)
 
 
 def _end(remote: ImageHeader, start: int, link: Link, base: Optional[Snapshot],

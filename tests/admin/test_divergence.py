@@ -1,5 +1,6 @@
 """What is told of a split-brain, from the headers of its two sides."""
 
+import dataclasses
 from datetime import datetime, timezone
 from typing import Any, Mapping, Optional
 
@@ -169,3 +170,13 @@ def test_the_ways_out_where_one_is_demoted() -> None:
 def test_the_ways_out_in_journal_mode() -> None:
     found = explain("p/x", here(writable()), there(writable()))
     assert all("snapshot" not in command for way in found.ways_out for _, command in way.steps)
+
+
+def test_each_site_s_command_names_the_image_as_it_is_called_there() -> None:
+    """The copy may not have been renamed yet."""
+    theirs = dataclasses.replace(there(writable(primary(3), primary(9))), spec="p/old")
+    found = explain("p/new", here(writable(copied(12, of=3), primary(18))), theirs)
+    for way in found.ways_out:
+        for site, command in way.commands:
+            assert ("p/new" in command) is (site == "site-b") and (
+                "p/old" in command) is (site == "site-a")

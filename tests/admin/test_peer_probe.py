@@ -31,10 +31,10 @@ assert request == {"client_id": "c", "key": "SECRET", "mon_host": "m", "pool": "
                    "namespace": "n", "global_ids": ["g"]}, request
 print("noise of librados")
 print(json.dumps({"fsid": "f", "pool_mode": 1,
-                  "images": {"g": [True, [[4, 0, "", 0, 1.5]], [[0, 7]]]}}))
+                  "images": {"g": [True, [[4, 0, "", 0, 1.5]], [[0, 7]], "p/n/x"]}}))
 """), TOKEN, "p", "n", ("g",))
     assert seen == Sight(fsid="f", pool_mode=1, images={
-        "g": SeenImage(True, (Mark(4, SnapState.PRIMARY, seconds=1.5),), ((0, 7),))})
+        "g": SeenImage(True, (Mark(4, SnapState.PRIMARY, seconds=1.5),), ((0, 7),), "p/n/x")})
 
 
 def test_a_process_that_hangs_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -281,7 +281,7 @@ class TestOnTwoSites:
             await replay.end()
         run(body())
 
-    def test_split_brain_is_told_as_such(self, unlinked):
+    def test_a_copy_whose_snapshot_is_gone_at_the_primary_is_told_as_such(self, unlinked):
         async def body():
             sites = Sites(1)
             end = sites.live()
@@ -290,7 +290,8 @@ class TestOnTwoSites:
             sites.primary.remove_snapshot(end)
             replay.replayer.wake()
             await settle()
-            assert replay.replayer.status.standing == states.SPLIT_BRAIN
+            assert replay.replayer.status.standing == states.ERROR
+            assert "resync" in replay.replayer.status.reason
             assert replay.replayer.copied_ns is not None
             assert replay.replayer.status.state == StatusState.ERROR
             await replay.end()
