@@ -5,6 +5,7 @@ An image in the trash no longer counts as mirrored, and `rbd trash ls` shows it 
 """
 
 import asyncio
+import enum
 import logging
 import time
 from dataclasses import dataclass, field
@@ -20,7 +21,6 @@ from ..wire.constants import (
     ImageMode,
     MirrorImageState,
     Protection,
-    SnapState,
     TrashSource,
     TrashState,
 )
@@ -51,16 +51,28 @@ _STALE_NS = 60 * 10**9
 _SECOND = 10**9
 
 
-def is_copy_of(header: ImageHeader, remote_uuid: str) -> bool:
-    """Whether an image is nothing but a copy of one of that pool.
+class Bond(enum.Enum):
+    """What a mirrored image is to the image of the same global id at a site."""
 
-    Not one that was promoted here, nor one whose primary is another, nor one with a demotion: that
-    may be the only image which can be promoted.
+    PRIMARY = "primary"
+    COPY = "copy"
+    DEMOTED = "demoted"
+    STRANGER = "stranger"
+
+
+def bond(header: ImageHeader, remote_uuid: str) -> Bond:
+    """Given an image in snapshot mode and the mirror uuid of the site's pool, return what it is.
+
+    One with a demotion is nobody's copy: it may be the only image which can be promoted.
     """
     if not header.features & Feature.NON_PRIMARY or not header.mirror_snapshots:
-        return False
+        return Bond.PRIMARY
     newest = mirror(header.mirror_snapshots[-1])
-    return newest.state == SnapState.NON_PRIMARY and newest.primary_mirror_uuid == remote_uuid
+    if newest.is_demoted:
+        return Bond.DEMOTED
+    if newest.is_primary or not newest.primary_mirror_uuid:
+        return Bond.PRIMARY  # it is being promoted
+    return Bond.COPY if newest.primary_mirror_uuid == remote_uuid else Bond.STRANGER
 
 
 def delay_seconds(connection: Connection) -> int:

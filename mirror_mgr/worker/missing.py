@@ -3,7 +3,7 @@
 import logging
 import time
 from dataclasses import dataclass
-from typing import Callable, Dict, Iterable, List, Mapping, Optional
+from typing import Callable, Dict, Iterable, List, Mapping, Optional, Set
 
 from ..cluster.pool import Pool
 from ..errors import Fenced, MirrorError, NotFound
@@ -13,9 +13,11 @@ from ..replay.journal.bootstrap import is_half_made
 from ..replay.journal.store import ImageJournal
 from ..replay.lanes import for_each
 from ..replay.scan import Link
+from ..replay.trash import Bond
 from ..wire import cls_rbd
 from ..wire.constants import Feature, ImageMode, MirrorImageState
 from ..wire.header import DIRECTORY, MIRRORING, ImageHeader
+from ..wire.journal import LOCAL_OWNER, ORPHAN
 from ..wire.mirror import MirrorImage
 from . import removal_rules as rules
 from . import status
@@ -36,6 +38,19 @@ class Kept:
     status: ImageStatus
 
 
+@dataclass(frozen=True)
+class _Seen:
+    """Of what the other site's list lacks, by global id.
+
+    `gone`: copies whose primary is not there by name either, with their names here; `stays`: what
+    is to be said of those that are nobody's copy; `there`: what is there by name.
+    """
+
+    gone: Dict[str, str]
+    stays: Dict[str, ImageStatus]
+    there: Set[str]
+
+
 class MissingPrimaries:
     """Decides for the images that a worker has of a namespace.
 
@@ -46,6 +61,7 @@ class MissingPrimaries:
                  publish: Callable[[str, ImageStatus], None],
                  withdraw: Callable[[str], None]) -> None:
         self.kept: Dict[str, Kept] = {}
+        self._told: Dict[str, ImageStatus] = {}
         self._local = local
         self._remote = remote
         self._link = link
@@ -66,18 +82,26 @@ class MissingPrimaries:
         records = rules.Records.from_omap(await self._read())
         ours = {image.global_id: image_id for image_id, image in missing.items()
                 if is_ours(image.global_id)}
+        seen = _Seen({}, {}, set())
         if ours and await self._is_the_peer():
-            gone = await self._really_gone({i: missing[i] for i in ours.values()})
-            records = await self._note(records, gone, copies)
-            await self._judge(records, {gid: ours[gid] for gid in gone},
-                              {gid: missing[ours[gid]].mode for gid in gone})
-        else:
-            gone = {}
-        await self._forget(gid for gid in records.missing if is_ours(gid) and gid not in ours)
-        for global_id in self.kept.keys() - gone.keys():
+            seen = await self._look_closely({i: missing[i] for i in ours.values()})
+            records = await self._note(records, seen.gone, copies)
+            await self._judge(records, {gid: ours[gid] for gid in seen.gone},
+                              {gid: missing[ours[gid]].mode for gid in seen.gone})
+        await self._forget(gid for gid in records.missing
+                           if is_ours(gid) and (gid not in ours or gid in seen.there))
+        for global_id in self.kept.keys() - seen.gone.keys():
             del self.kept[global_id]
             self._withdraw(global_id)
+        self._tell(seen.stays)
         self._may_have_records = bool(records.missing)
+
+    def _tell(self, stays: Mapping[str, ImageStatus]) -> None:
+        for global_id in self._told.keys() - stays.keys() - self.kept.keys():
+            self._withdraw(global_id)
+        for global_id, found in stays.items():
+            self._publish(global_id, found)
+        self._told = dict(stays)
 
     # --- looking --------------------------------------------------------------------------------
 
@@ -93,51 +117,58 @@ class MissingPrimaries:
             log.warning("the peer's pool is another one than before: none of its copies is removed")
         return found == self._link.remote_uuid
 
-    async def _really_gone(self, missing: Mapping[str, MirrorImage]) -> Dict[str, str]:
-        """Global ids, with their names here, of copies whose primary is not there by name either.
+    async def _look_closely(self, missing: Mapping[str, MirrorImage]) -> _Seen:
+        """Ask for each by its name, and look what is here of it.
 
         Whatever is wrong with one image keeps that image, and no other.
         """
-        gone: Dict[str, str] = {}
+        seen = _Seen({}, {}, set())
 
         async def look(image_id: str) -> None:
             image = missing[image_id]
             try:
-                if await mirrored_as(self._remote, image.global_id) is None:
-                    name = await self._name_of_copy(image_id, image)
-                    if name is not None:
-                        gone[image.global_id] = name
+                if await mirrored_as(self._remote, image.global_id) is not None:
+                    seen.there.add(image.global_id)
+                else:
+                    await self._look_at_copy(image_id, image, seen)
+            except NotFound:
+                pass  # it goes just now
             except Fenced:
                 raise
             except MirrorError as error:
                 log.warning("image %s: it is kept: %s", image.global_id, error)
 
         await for_each(missing, look)
-        return gone
+        return seen
 
-    async def _name_of_copy(self, image_id: str, image: MirrorImage) -> Optional[str]:
-        """None for what is no copy of the other site: demoted, promoted, or another's."""
+    async def _look_at_copy(self, image_id: str, image: MirrorImage, seen: _Seen) -> None:
         copy = Copy(self._local.fork(), image_id)
         try:
             header = await copy.header()
             if image.state == MirrorImageState.CREATING:
                 await self._discard(copy, header, image)
-                return None
-            if header is None or not await self._is_copy(copy, header, image.mode):
-                return None
-            return cls_rbd.decode_dir_get_name(await self._local.call(
-                DIRECTORY, cls_rbd.dir_get_name(image_id)))
-        except NotFound:
-            return None
+                return
+            if header is None:
+                return
+            bond = await self._bond(copy, header, image.mode)
+            if bond is Bond.COPY:
+                seen.gone[image.global_id] = cls_rbd.decode_dir_get_name(await self._local.call(
+                    DIRECTORY, cls_rbd.dir_get_name(image_id)))
+            elif bond is not Bond.PRIMARY:
+                seen.stays[image.global_id] = status.nobodys(demoted=bond is Bond.DEMOTED)
         finally:
             copy.pool.close()
 
-    async def _is_copy(self, copy: Copy, header: ImageHeader, mode: ImageMode) -> bool:
+    async def _bond(self, copy: Copy, header: ImageHeader, mode: ImageMode) -> Bond:
         if mode == ImageMode.SNAPSHOT:
-            return trash.is_copy_of(header, self._link.remote_uuid)
+            return trash.bond(header, self._link.remote_uuid)
         journal = await ImageJournal(copy.pool, copy.id).header()
         last = journal.last_tag if journal is not None else None
-        return last is not None and last.owner == self._link.remote_uuid
+        if last is None or last.owner == LOCAL_OWNER:
+            return Bond.PRIMARY
+        if last.owner == self._link.remote_uuid:
+            return Bond.COPY
+        return Bond.DEMOTED if last.owner == ORPHAN else Bond.STRANGER
 
     async def _discard(self, copy: Copy, header: Optional[ImageHeader],
                        image: MirrorImage) -> None:

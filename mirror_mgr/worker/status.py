@@ -159,6 +159,26 @@ def primary_gone(since: float, until: float, held: bool, pool: str) -> ImageStat
         "note": reason, "standing": standing, "standing_since": int(since)})
 
 
+def nobodys(demoted: bool) -> ImageStatus:
+    """Of an image that is not primary, is no copy of the peer's pool, and is not mirrored there.
+
+    It may be all that is left, and stays.
+    """
+    if demoted:
+        return ImageStatus(*_with_note(
+            StatusState.UNKNOWN, "remote image is not primary", states.DEMOTED,
+            "its mirroring has ended at the other site; promote it here to use it"))
+    return ImageStatus(*_with_note(
+        StatusState.ERROR, "local image linked to unknown peer", states.ERROR,
+        "it is a copy of an image in a pool that is no longer this pool's peer; to use it promote "
+        "it with --force, or else disable its mirroring with --force and remove it"))
+
+
+def _with_note(state: StatusState, text: str, standing: str,
+               reason: str) -> Tuple[StatusState, str, str, str, Dict[str, Any]]:
+    return state, text, standing, reason, {"note": reason, "standing": standing}
+
+
 def _utc(seconds: float) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 

@@ -177,6 +177,6 @@ def test_each_site_s_command_names_the_image_as_it_is_called_there() -> None:
     theirs = dataclasses.replace(there(writable(primary(3), primary(9))), spec="p/old")
     found = explain("p/new", here(writable(copied(12, of=3), primary(18))), theirs)
     for way in found.ways_out:
-        for site, command in way.commands:
+        for site, command in way.steps:
             assert ("p/new" in command) is (site == "site-b") and (
                 "p/old" in command) is (site == "site-a")

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from mirror_mgr import states
 from mirror_mgr.errors import Fenced, MalformedData
 from mirror_mgr.replay import trash
 from mirror_mgr.replay.journal.store import ImageJournal
@@ -285,30 +286,60 @@ class TestMany:
 
 
 class TestWhatIsNoCopyOfThatPeers:
-    def stays(self, sites):
+    def stays(self, sites, standing=None):
+        """`standing`: what is told of it."""
         before = sites.b.everything()
         sites.lose("i")
         sites.look(30 * DAY)
-        assert sites.b.everything() == before and not sites.told and not sites.records
+        assert sites.b.everything() == before and not sites.records
+        assert [found.standing for found in sites.told.values()] == (
+            [standing] if standing else [])
 
-    @pytest.mark.parametrize("snapshot", [
-        headers.primary(7), headers.orphan(7), headers.demoted(7),
-        headers.copied(7, of=4, demoted=True), headers.copied(7, of=4, primary_uuid="another")])
-    def test_by_its_newest_mirror_snapshot(self, clock, snapshot):
+    @pytest.mark.parametrize("snapshot, standing", [
+        (headers.primary(7), None), (headers.orphan(7), None),
+        (headers.demoted(7), states.DEMOTED),
+        (headers.copied(7, of=4, demoted=True), states.DEMOTED),
+        (headers.copied(7, of=4, primary_uuid="another"), states.ERROR)])
+    def test_by_its_newest_mirror_snapshot(self, clock, snapshot, standing):
         sites = Sites(clock)
         sites.add_snapshot("i", snapshot)
-        self.stays(sites)
+        self.stays(sites, standing)
 
     def test_one_that_can_be_written_to(self, clock):
         sites = Sites(clock)
         sites.b.headers[header_oid("li")].features = Feature.LAYERING
         self.stays(sites)
 
-    @pytest.mark.parametrize("owner", [LOCAL_OWNER, ORPHAN, "another"])
-    def test_by_its_newest_tag(self, clock, owner):
+    @pytest.mark.parametrize("owner, standing", [
+        (LOCAL_OWNER, None), (ORPHAN, states.DEMOTED), ("another", states.ERROR)])
+    def test_by_its_newest_tag(self, clock, owner, standing):
         sites = Sites(clock, ImageMode.JOURNAL)
         asyncio.run(ImageJournal(sites.b.pool(), "li").allocate(TagData(owner), 0))
-        self.stays(sites)
+        self.stays(sites, standing)
+
+    def test_one_that_its_primary_s_site_lists_again_is_told_of_no_more(self, clock):
+        sites = Sites(clock)
+        sites.add_snapshot("i", headers.demoted(7))
+        sites.lose("i")
+        sites.look(1)
+        assert sites.told
+        sites.find("i")
+        sites.look(1)
+        assert not sites.told
+
+    def test_one_that_is_there_by_name_counts_as_missing_from_then_on_only(self, clock):
+        """A list that lacks it is not missed twice if the image was asked for in between."""
+        sites = Sites(clock)
+        sites.lose("i")
+        sites.look(20)
+        assert sites.records
+        sites.find("i")
+        sites.unlisted = {"ri"}
+        sites.look()
+        assert not sites.records
+        sites.lose("i")
+        sites.look(20)
+        assert sites.is_image("i")
 
     def test_without_a_journal(self, clock):
         sites = Sites(clock, ImageMode.JOURNAL)
