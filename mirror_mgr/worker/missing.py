@@ -77,7 +77,7 @@ class MissingPrimaries:
         `copies`: how many images are mirrored here; `is_ours`: whether an image, by its global id,
         is this worker's.
         """
-        if not missing and not self._may_have_records:
+        if not (missing or self._may_have_records or self._told):
             return
         records = rules.Records.from_omap(await self._read())
         ours = {image.global_id: image_id for image_id, image in missing.items()
