@@ -66,6 +66,8 @@ class JournalImageReplayer(ImageReplayer):
         self._fresh = False
         # Where the replay was when it found damage: until it is past that, that is its status.
         self._is_damaged = False
+        # Why the copy has another name than its primary.
+        self._name_note = ""
         self._damaged_at: Optional[ObjectPosition] = None
 
     # --- watches on both journals ---------------------------------------------------------------
@@ -350,6 +352,8 @@ class JournalImageReplayer(ImageReplayer):
             options: Callable[[ImageHeader], settings.ConfGet]) -> None:
         assert self._copy is not None
         self._stop = None
+        if self._awaited_name is None:
+            self._name_note = ""
         replay = JournalReplay(
             self._copy, self.name, self._own_journal(), self._journal, remote, last, self._link,
             hold, self._means().budget, Crc32c(), self._check,
@@ -415,10 +419,9 @@ class JournalImageReplayer(ImageReplayer):
         name = cls_rbd.decode_dir_get_name(await self._source.pool.call(
             DIRECTORY, cls_rbd.dir_get_name(self._source.id)))
         self._awaited_name = None if name == replay.name else name
+        self._name_note = await self._name_in_the_way()
         if self._awaited_name is None:
-            self._note = ""
             return False
-        self._note = await self._name_in_the_way()
         return await naming.is_free(self._local, name)
 
     # --- status ---------------------------------------------------------------------------------
@@ -437,17 +440,24 @@ class JournalImageReplayer(ImageReplayer):
                 log.info("image %s: %s", self.name, error)
             if replay.report.current or replay.report.position != self._damaged_at:
                 self._is_damaged = False
-            self.name = replay.name
+            self._know_new_name(replay.name)
             if not self._is_damaged:
                 self._tell_replay(replay)
             await asyncio.sleep(_TELL_SECONDS)
+
+    def _know_new_name(self, name: str) -> None:
+        assert self._copy is not None
+        if name != self.name and naming.waits_for(name, self._copy.id):
+            self._awaited_name = naming.waits_for(name, self._copy.id)
+            self._local_news.set()
+        self.name = name
 
     def _tell_replay(self, replay: JournalReplay) -> None:
         report = replay.report
         self.copied_ns, fresh = copied_time(report, self.copied_ns, time.time_ns())
         self._tell(status.replaying_journal(
             replay.reader.header, report, replay.rate.a_second(time.monotonic()),
-            self.copied_ns, fresh, self._note))
+            self.copied_ns, fresh, self._name_note))
 
     async def flush(self) -> None:
         """Wait until what the primary has now is here, or it is clear that it can't be."""
