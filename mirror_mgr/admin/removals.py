@@ -6,13 +6,12 @@ from typing import Any, Callable, List, Mapping, Optional
 import rados
 import rbd
 
+from ..cluster.omap import read_omap
 from ..errors import AlreadyExists, InvalidArgument
 from ..wire.constants import Feature
 from ..worker import removal_rules as rules
 from .access import explaining, open_image, open_pool
 from .specs import ImageSpec, PoolSpec
-
-_PAGE = 1024
 
 # Makes an ordinary image of a copy, given its pool and id.
 MakeWritable = Callable[[PoolSpec, str], None]
@@ -48,20 +47,10 @@ def _confirm(ioctx: "rados.Ioctx", spec: PoolSpec) -> int:
 
 
 def _records(ioctx: "rados.Ioctx") -> rules.Records:
-    omap = {}
-    after = ""
-    while True:
-        with rados.ReadOpCtx() as op:
-            entries, _ = ioctx.get_omap_vals(op, after, "", _PAGE)
-            try:
-                ioctx.operate_read_op(op, rules.OBJECT)
-            except rados.ObjectNotFound:
-                return rules.Records({})
-            page = dict(entries)
-        omap.update(page)
-        if len(page) < _PAGE:
-            return rules.Records.from_omap(omap)
-        after = max(page)
+    try:
+        return rules.Records.from_omap(read_omap(ioctx, rules.OBJECT))
+    except rados.ObjectNotFound:
+        return rules.Records({})
 
 
 def restore(cluster: "rados.Rados", spec: ImageSpec, name: Optional[str],

@@ -20,7 +20,7 @@ def collect(entries: Iterable[Tuple[str, bytes]]) -> Dict[str, bytes]:
     """Return a page that was read.
 
     A key that is not UTF-8 is given as by ``surrogateescape``, with an empty value: python-rados
-    raises in its place.
+    raises in its place.  For an empty value it gives None.
     """
     found: Dict[str, bytes] = {}
     iterator: Any = iter(entries)
@@ -31,7 +31,7 @@ def collect(entries: Iterable[Tuple[str, bytes]]) -> Dict[str, bytes]:
             return found
         except UnicodeDecodeError as error:
             key, value = bytes(error.object).decode("utf-8", "surrogateescape"), b""
-        found[key] = value
+        found[key] = value or b""
 
 
 class Whole:

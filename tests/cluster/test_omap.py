@@ -30,6 +30,11 @@ def test_a_key_that_is_not_utf_8_hides_no_other() -> None:
     assert last_key(["\udc80", "\U0001f600"]) == "\U0001f600"  # as bytes are sorted
 
 
+def test_an_empty_value_is_one() -> None:
+    """python-rados gives None for it."""
+    assert collect([("key", None)]) == {"key": b""}  # type: ignore[list-item]
+
+
 def test_all_pages_are_read(monkeypatch: Any) -> None:
     stored: Dict[bytes, bytes] = {bytes([number]): b"v" for number in range(1, 250)}
     asked: List[Union[str, bytes]] = []
