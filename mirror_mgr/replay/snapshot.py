@@ -174,16 +174,24 @@ class SnapshotSync:
         header = await self._own_header() if self._is_demotion else self.local
         superfluous = [s for s in header.mirror_snapshots
                        if s.id != self._target_id and _prunable(s)]
-        # The marks of these are in the map of the next one already.  Not of the heir's, where a
-        # snapshot was removed meanwhile: that one's predecessor may have got them.
-        merged = {self._attempt_id}
-        if self._heir is not None and not self._changed:
-            merged.add(self._heir.id)
+        merged = self._merged_ids(superfluous)
         if not self._is_demotion and any(s.id not in merged for s in superfluous):
             header = await self._own_header()
         for snapshot in superfluous:
             await remove_superfluous(self.copy, header, snapshot, snapshot.id in merged)
         await self.copy.notify()
+
+    def _merged_ids(self, superfluous: List[Snapshot]) -> Set[int]:
+        """Snapshots whose marks the next one's object map has already.
+
+        Not where one that is removed, or was, may leave its own marks to one of these first.
+        """
+        heir = self._heir
+        if heir is None:
+            return {self._attempt_id}
+        if self._changed or any(s.id < heir.id for s in superfluous):
+            return set()
+        return {heir.id, self._attempt_id}
 
     # --- snapshots ---------------------------------------------------------------------------
 
@@ -232,7 +240,8 @@ class SnapshotSync:
         if self.sync.restore and self.sync.base is not None:
             # A write may have waited for the lock while the image was demoted here (librbd, all
             # releases): it landed later, was never copied, and no delta would tell of it.
-            self.local = await roll_back(self.copy, self.local, self.sync.base)
+            self.local = await roll_back(self.copy, self.local, self.sync.base,
+                                         halfway=self.sync.dirty)
         pairs = list(zip(users, ids))
         await self._plan_segments(pairs)
         for snapshot, snap_id in pairs:
@@ -303,7 +312,8 @@ class SnapshotSync:
             copied = await self.copy.stored_map(header, self.sync.end.size, self._target_id)
             if copied is not None:
                 await self.copy.save_map(copied, self._demoted_id)
-        await self._add_snapshot(self._name, self._demoted_id, MirrorNamespace(
+        # Another name than that of an ordinary copy of it, which a daemon may have made.
+        await self._add_snapshot(f"{self._name}.demoted", self._demoted_id, MirrorNamespace(
             state=SnapState.NON_PRIMARY_DEMOTED, complete=True, peer_uuids=self.means.tx_peers,
             primary_mirror_uuid=self.link.remote_uuid, primary_snap_id=self.sync.end.id,
             last_copied_object_number=objects, snap_seqs=self._with_end(seqs)))
@@ -374,7 +384,9 @@ class SnapshotSync:
 
     async def _load_maps(self) -> Tuple[Optional[ObjectMap], Dict[int, Optional[ObjectMap]]]:
         """The map before the first segment, and those of the primary's snapshots in the sync."""
-        later = [s.id for s in self.remote.snapshots if self.sync.start < s.id <= self.sync.end.id]
+        end = self.sync.end.id  # it may be the start: a copy that has it and does not say so
+        later = [s.id for s in self.remote.snapshots
+                 if s.id == end or self.sync.start < s.id < end]
         before, *found = await asyncio.gather(
             self._load_base_map(), *(self.source.load_map(self.remote, i) for i in later))
         return before, dict(zip(later, found))
@@ -556,7 +568,7 @@ class SnapshotSync:
 
     def _least_overlap(self) -> int:
         return min(s.parent_overlap or 0 for s in (*self.remote.user_snapshots, self.sync.end)
-                   if self.sync.start < s.id <= self.sync.end.id)
+                   if self.sync.start < s.id <= self.sync.end.id or s == self.sync.end)
 
     async def _mark_copied_up(self, copy_up: Optional[CopyUp], looked_at: Mask) -> None:
         """Have the object maps of older snapshots name what was copied up.

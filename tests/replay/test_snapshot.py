@@ -312,6 +312,23 @@ def test_the_copy_of_a_demotion_that_a_daemon_began(seed):
     sites.check_synced(end)
 
 
+@pytest.mark.parametrize("seed", SEEDS[:4])
+def test_a_whole_copy_of_a_demotion_that_does_not_say_so(seed):
+    """Nobody could promote it."""
+    sites = Sites(seed)
+    sites.live()
+    assert sites.work()
+    end = sites.live(demote=True)
+    assert sites.work()
+    [(snap_id, found)] = [(i, s) for i, s in sites.copy.snapshots.items() if is_mirror(s)]
+    sites.copy.snapshots[snap_id] = replace(found, name="a daemon's", namespace=replace(
+        found.namespace, state=SnapState.NON_PRIMARY))
+    assert sites.work()
+    sites.check_synced(end)
+    [whole] = [s.namespace for s in sites.copy.snapshots.values() if is_mirror(s)]
+    assert (whole.state, whole.complete) == (SnapState.NON_PRIMARY_DEMOTED, True)
+
+
 @VARIANTS
 @pytest.mark.parametrize("seed", SEEDS)
 def test_what_was_written_after_the_demotion_is_undone(seed, features, clones, blind):
