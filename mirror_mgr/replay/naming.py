@@ -49,13 +49,7 @@ def waits_for(name: str, image_id: str) -> Optional[str]:
 
 async def is_free(pool: Pool, name: str) -> bool:
     """Whether no image has a name."""
-    if await _owner(pool, name) is not None:
-        return False
-    try:
-        await pool.call(DIRECTORY, cls_rbd.dir_get_id(name))
-    except NotFound:
-        return True
-    return False
+    return await _owner(pool, name) is None and await _listed(pool, name) is None
 
 
 async def why_not(pool: Pool, name: str) -> str:
