@@ -28,11 +28,14 @@ class Administrators:
     """People at `sites`, whose pools of the same name mirror both ways in image mode.
 
     All that is random comes from `rng`.  A fault of a kind in `tolerated` is printed and counted
-    in `faults`; any other is raised as Found.
+    in `faults`; any other is raised as Found.  `peers_stay`: nobody removes a peer and adds it again.
+    librbd then drops the snapshots that both sites share, and images need a resync.
     """
 
     def __init__(self, sites: Tuple[Site, Site], pool: str, rng: random.Random,
-                 tolerated: Collection[str] = (), say: Callable[[str], None] = print) -> None:
+                 tolerated: Collection[str] = (), say: Callable[[str], None] = print,
+                 peers_stay: bool = False) -> None:
+        self._peers_stay = peers_stay
         self.sites = {site.name: site for site in sites}
         self.pool = self._first_pool = pool
         self.rng = rng
@@ -127,8 +130,8 @@ class Administrators:
             (self._change_mode, 3), (self._replace, 2), (self._start_client, 16),
             (self._stop_a_client, 5), (self._rest, 8), (self._kill_worker, 1.5),
             (self._restart_workers, 1), (self._fail_manager, 1),
-            (self._daemon_s_turn, 0.7), (self._peer_anew, 1.5), (self._rename_pool, 1),
-            (self._lose_pool, 0.5))
+            (self._daemon_s_turn, 0.7), (self._peer_anew, 0 if self._peers_stay else 1.5),
+            (self._rename_pool, 1), (self._lose_pool, 0.5))
         return self.rng.choices([c[0] for c in choices], [c[1] for c in choices])[0]
 
     def _create(self) -> None:

@@ -34,7 +34,7 @@ def test_nothing_is_lost_whatever_administrators_type(
         site_a: Site, site_b: Site, pool: str, number: int) -> None:
     seed = SEED + number
     print(f"seed {seed}")
-    people = Administrators((site_a, site_b), pool, random.Random(seed))
+    people = Administrators((site_a, site_b), pool, random.Random(seed), peers_stay=True)
     try:
         run(people, SECONDS)
     finally:
