@@ -28,8 +28,8 @@ class Administrators:
     """People at `sites`, whose pools of the same name mirror both ways in image mode.
 
     All that is random comes from `rng`.  A fault of a kind in `tolerated` is printed and counted
-    in `faults`; any other is raised as Found.  `peers_stay`: nobody removes a peer and adds it again.
-    librbd then drops the snapshots that both sites share, and images need a resync.
+    in `faults`; any other is raised as Found.  `peers_stay`: nobody removes a peer and adds it
+    again: librbd then drops the snapshots that both sites share, and images need a resync.
     """
 
     def __init__(self, sites: Tuple[Site, Site], pool: str, rng: random.Random,
