@@ -10,7 +10,7 @@ import time
 from typing import List, Tuple
 
 from ..cluster.pool import Pool
-from ..errors import Busy, NotFound, NotReady
+from ..errors import Busy, NotReady
 from ..wire.header import ImageHeader
 from ..wire.snapshot import Snapshot
 from ..wire.watch_notify import ImageOp, encode_image
@@ -35,7 +35,7 @@ async def abandon(pool: Pool, image_id: str) -> None:
     try:
         hold = await _hold(copy)
         try:
-            header = await _header(copy)
+            header = await copy.present_header()
             attempt, made = made_by_attempt(header)
             await copy.set_progress(attempt.id, 0)
             # The oldest first: each leaves its marks to the next one's object map.
@@ -61,13 +61,6 @@ def made_by_attempt(header: ImageHeader) -> Tuple[Snapshot, List[Snapshot]]:
     return attempt, [s for s in header.user_snapshots if complete[-1].id < s.id < attempt.id]
 
 
-async def _header(copy: Copy) -> ImageHeader:
-    header = await copy.header()
-    if header is None:
-        raise NotFound("it was removed meanwhile")
-    return header
-
-
 async def _hold(copy: Copy) -> Hold:
     """Have the image; a worker that does not give way is fenced, as it may hang or be dead."""
     started = time.monotonic()
@@ -75,7 +68,7 @@ async def _hold(copy: Copy) -> Hold:
     while True:
         await copy.pool.notify(
             copy.header_oid, encode_image(ImageOp.REQUEST_LOCK), _NOTIFY_MS)
-        hold = Hold(copy.pool, copy.id, await _header(copy))
+        hold = Hold(copy.pool, copy.id, await copy.present_header())
         try:
             await hold.acquire()
             return hold

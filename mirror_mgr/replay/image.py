@@ -228,6 +228,13 @@ class Copy(Image):
             return None
         return ImageHeader.from_omap(omap)
 
+    async def present_header(self) -> ImageHeader:
+        """The header; raise NotFound if the image does not exist any more."""
+        header = await self.header()
+        if header is None:
+            raise NotFound("it was removed meanwhile")
+        return header
+
     def check(self) -> None:
         """Raise NotReady when changes must end; to be asked before each."""
         if self._hold is not None:

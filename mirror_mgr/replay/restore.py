@@ -1,10 +1,9 @@
 """Makes an ordinary image of a copy that is no longer mirrored, so that clients can write to it."""
 
 from ..cluster.pool import Pool
-from ..errors import NotFound, NotReady
+from ..errors import NotReady
 from ..wire import cls_rbd
 from ..wire.constants import Feature
-from ..wire.header import ImageHeader
 from .hold import Hold
 from .image import Copy
 from .rollback import roll_back
@@ -19,7 +18,7 @@ async def make_writable(pool: Pool, image_id: str) -> None:
     """
     copy = Copy(pool.fork(), image_id)
     try:
-        hold = Hold(copy.pool, copy.id, await _header(copy))
+        hold = Hold(copy.pool, copy.id, await copy.present_header())
         await hold.acquire()
         copy.held_by(hold)
         try:
@@ -35,16 +34,9 @@ async def make_writable(pool: Pool, image_id: str) -> None:
         copy.pool.close()
 
 
-async def _header(copy: Copy) -> ImageHeader:
-    header = await copy.header()
-    if header is None:
-        raise NotFound("it was removed meanwhile")
-    return header
-
-
 async def _undo_attempt(copy: Copy) -> None:
     """Take back what a sync wrote that was never finished."""
-    header = await _header(copy)
+    header = await copy.present_header()
     mirrors = header.mirror_snapshots
     if not mirrors:
         return
@@ -57,10 +49,10 @@ async def _undo_attempt(copy: Copy) -> None:
     header = await roll_back(copy, header, base, halfway=True)
     for snapshot in reversed(header.snapshots):
         if snapshot.id > base.id:
-            await copy.remove_snapshot(await _header(copy), snapshot)
+            await copy.remove_snapshot(await copy.present_header(), snapshot)
 
 
 async def _remove_mirror_snapshots(copy: Copy) -> None:
     """The newest last: it says that the image is whole."""
-    for snapshot in (await _header(copy)).mirror_snapshots:
-        await copy.remove_snapshot(await _header(copy), snapshot)
+    for snapshot in (await copy.present_header()).mirror_snapshots:
+        await copy.remove_snapshot(await copy.present_header(), snapshot)

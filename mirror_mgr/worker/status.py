@@ -165,18 +165,18 @@ def nobodys(demoted: bool) -> ImageStatus:
     It may be all that is left, and stays.
     """
     if demoted:
-        return ImageStatus(*_with_note(
+        return _with_note(
             StatusState.UNKNOWN, "remote image is not primary", states.DEMOTED,
-            "its mirroring has ended at the other site; promote it here to use it"))
-    return ImageStatus(*_with_note(
+            "its mirroring has ended at the other site; promote it here to use it")
+    return _with_note(
         StatusState.ERROR, "local image linked to unknown peer", states.ERROR,
         "it is a copy of an image in a pool that is no longer this pool's peer; to use it promote "
-        "it with --force, or else disable its mirroring with --force and remove it"))
+        "it with --force, or else disable its mirroring with --force and remove it")
 
 
-def _with_note(state: StatusState, text: str, standing: str,
-               reason: str) -> Tuple[StatusState, str, str, str, Dict[str, Any]]:
-    return state, text, standing, reason, {"note": reason, "standing": standing}
+def _with_note(state: StatusState, text: str, standing: str, reason: str) -> ImageStatus:
+    """With the reason where commands find it too."""
+    return ImageStatus(state, text, standing, reason, {"note": reason, "standing": standing})
 
 
 def _utc(seconds: float) -> str:
