@@ -4,7 +4,7 @@ librbd promotes what is demoted without a look at the other site.  Where that on
 two primaries come of it, or writes that were acknowledged there are left behind.
 """
 
-from typing import NamedTuple, Tuple
+from typing import NamedTuple, Optional, Tuple
 
 from ..wire.constants import SnapState
 from ..wire.header import ImageHeader
@@ -66,26 +66,42 @@ def is_behind(header: ImageHeader) -> bool:
     return not newest.complete or newest.state == SnapState.NON_PRIMARY
 
 
-def why_not_unseen(here: Side) -> str:
+class Fork(NamedTuple):
+    """Why promoting an image would fork it, and what to do rather than force it."""
+
+    reason: str
+    cure: str = "wait for the last sync"
+
+
+def why_not_unseen(here: Side) -> Optional[Fork]:
     """The same where the other site does not answer.
 
     What was demoted there and came over whole is taken to be the end of it.
     """
     if here.marks[-1].state == SnapState.PRIMARY_DEMOTED:
-        return "the other site does not answer, and may have been primary since"
-    return ""
+        return Fork("the other site does not answer, and may have been primary since",
+                    "wait until it answers")
+    return None
 
 
-def why_not(here: Side, there: Side) -> str:
-    """Return why promoting the demoted image `here` would fork it; empty where it does not."""
+def why_not(here: Side, there: Side) -> Optional[Fork]:
+    """Return why promoting the demoted image `here` would fork it; None where it does not."""
     if not there.marks:
-        return ""
+        return None
     ours, theirs = here.marks[-1], there.marks[-1]
     if theirs.state == SnapState.PRIMARY:
-        return "it is primary at the other site"
+        return Fork("it is primary at the other site", "demote it there and wait for the last sync")
     if theirs.state != SnapState.PRIMARY_DEMOTED or here.holds(theirs, there):
-        return ""
+        return None
+    if there.holds(ours, here):
+        return _NOT_COME_OVER
     # Either site may have removed the copy that tells which demotion was the later one.
-    if there.holds(ours, here) or theirs.seconds > ours.seconds:
-        return "the other site was primary since, and its last writes have not come over yet"
-    return ""
+    if theirs.seconds <= ours.seconds:
+        return None
+    return _NOT_TO_COME if ours.state == SnapState.PRIMARY_DEMOTED else _NOT_COME_OVER
+
+
+_NOT_COME_OVER = Fork("the other site was primary since, and its last writes have not come over "
+                      "yet")
+_NOT_TO_COME = Fork("the other site was primary since, and no longer shows where it took over, so "
+                    "its last writes can't come over", "promote it there and resync it here")

@@ -114,11 +114,11 @@ def _refuse_fork(spec: ImageSpec, global_id: str, here: forks.Side,
                  sight: Optional[Sight]) -> None:
     if sight is not None:
         seen = sight.images.get(global_id)
-        reason = forks.why_not(here, forks.Side(sight.mirror_uuid, seen.marks)) if seen else ""
+        fork = forks.why_not(here, forks.Side(sight.mirror_uuid, seen.marks)) if seen else None
     else:
-        reason = forks.why_not_unseen(here)
-    if reason:
-        raise Busy(f"image '{spec}': can't be promoted: {reason}; wait for the last sync, or, to "
+        fork = forks.why_not_unseen(here)
+    if fork is not None:
+        raise Busy(f"image '{spec}': can't be promoted: {fork.reason}; {fork.cure}, or, to "
                    "give up what that site has, run: "
                    f"ceph rbd-mirror image promote {spec} --force")
 

@@ -16,6 +16,7 @@ from ..wire.snapshot import MirrorNamespace, Snapshot, TrashNamespace
 
 LOCAL_IS_PRIMARY = "local image is primary"
 NO_PRIMARY = "remote image is not primary, and there is no copy of it here"
+NOT_PRIMARY = "remote image is not primary"
 
 _ATTEMPT = re.compile(r"\.(dirty|clean)-([0-9a-f]{1,16})$")
 _MADE_BY_US = uuid.UUID("6d697272-6f72-5f6d-a772-5f736e617073")
@@ -32,6 +33,10 @@ class Link:
     local_uuid: str
     remote_uuid: str
     peer_uuid: str
+
+    def turned(self) -> "Link":
+        """As the other site sees it, but for our entry there, which nothing of this side tells."""
+        return Link(self.remote_uuid, self.local_uuid, "")
 
 
 @dataclass(frozen=True)
@@ -209,6 +214,13 @@ def _plan_copy(global_id: str, local: ImageHeader, remote: ImageHeader, link: Li
         tuple(drop), unlink)
 
 
+def has_its_own_changes(copy: ImageHeader, primary: ImageHeader, link: Link) -> bool:
+    """Whether an image that is not primary can't follow the primary, as it was one itself."""
+    base, _ = _base_and_unfinished(copy)
+    start = _start(base, primary, link)
+    return isinstance(start, Broken) and start.split_brain
+
+
 def superseded(remote: ImageHeader, snap_id: int, link: Link) -> Tuple[Snapshot, ...]:
     """The remote mirror snapshots that still wait for us though we hold the later one `snap_id`.
 
@@ -256,11 +268,17 @@ def _start(base: Optional[Snapshot], remote: ImageHeader,
         if (theirs.state == SnapState.NON_PRIMARY_DEMOTED
                 and theirs.primary_mirror_uuid == link.local_uuid
                 and theirs.primary_snap_id == base.id):
-            return snapshot.id if theirs.complete else Stopped("remote image is not primary")
-    if remote.features & Feature.NON_PRIMARY:
-        return Stopped("remote image is not primary")
-    return Broken("split-brain: the other site was promoted while this site had changes that it "
-                  "never received", split_brain=True)
+            return snapshot.id if theirs.complete else Stopped(NOT_PRIMARY)
+    if not remote.features & Feature.NON_PRIMARY:
+        return Broken("split-brain: the other site was promoted, and nothing there shows that it "
+                      "had received the last changes of this site", split_brain=True)
+    newest = remote.mirror_snapshots[-1] if remote.mirror_snapshots else None
+    if (newest is not None and mirror(newest).state == SnapState.PRIMARY_DEMOTED
+            and newest.timestamp_ns > base.timestamp_ns):
+        return Broken("the other site was primary after this one was demoted, and no longer shows "
+                      "where it took over, as when its peer is removed and added again: promote "
+                      "the image there, then resync it here")
+    return Stopped(NOT_PRIMARY)
 
 
 def _end(remote: ImageHeader, start: int, link: Link, base: Optional[Snapshot],
@@ -272,7 +290,7 @@ def _end(remote: ImageHeader, start: int, link: Link, base: Optional[Snapshot],
     newest = remote.mirror_snapshots[-1] if remote.mirror_snapshots else None
     if remote.features & Feature.NON_PRIMARY and (newest is None or not mirror(newest).is_primary):
         # A copy, of whatever: what it was primary of once is nothing to make copies of.
-        return Stopped("remote image is not primary")
+        return Stopped(NOT_PRIMARY)
     later = [s for s in remote.mirror_snapshots if s.id > start and mirror(s).is_primary]
     linked = [s for s in later if _is_for_us(s, remote, link) and mirror(s).complete]
     for snapshot in unfinished:

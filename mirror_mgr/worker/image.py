@@ -472,7 +472,7 @@ class ImageReplayer:
         if isinstance(action, scan.Stopped):
             # A promotion at the other site waits for watches like ours to end.
             await self._unwatch()
-            self._tell(_stopped(action.reason, remote))
+            self._tell(self._stopped(action.reason, local, remote))
         elif isinstance(action, scan.Broken):
             self.copied_ns = None if action.split_brain and base and scan.mirror(
                 base).is_primary else _copied_ns(base, remote)
@@ -482,6 +482,23 @@ class ImageReplayer:
             self._tell(self._replaying(
                 remote, _copied_ns(base, remote),
                 scan.inherited(self.mirrored.global_id, base)))
+
+    def _stopped(self, reason: str, local: Optional[ImageHeader],
+                 remote: ImageHeader) -> ImageStatus:
+        if reason == scan.LOCAL_IS_PRIMARY:
+            return status.primary(self._split(local, remote))
+        if reason == scan.NO_PRIMARY:
+            return status.no_primary()
+        return (status.demoted(reason) if reason.startswith("remote image")
+                else status.stopped(reason))
+
+    def _split(self, local: Optional[ImageHeader], remote: ImageHeader) -> str:
+        """What makes the image, which is primary here, one half of a split-brain."""
+        if not remote.features & Feature.NON_PRIMARY:
+            return status.PRIMARY_AT_BOTH
+        if local is not None and scan.has_its_own_changes(remote, local, self._link.turned()):
+            return status.HAS_ITS_OWN_CHANGES
+        return ""
 
     async def _name_in_the_way(self) -> str:
         if self._awaited_name is None:
@@ -543,14 +560,6 @@ def _copied_ns(base: Optional[Snapshot], remote: ImageHeader) -> Optional[int]:
     namespace = scan.mirror(base)
     source = remote.snapshot(namespace.primary_snap_id) if namespace.is_non_primary else None
     return (source or base).timestamp_ns
-
-
-def _stopped(reason: str, remote: ImageHeader) -> ImageStatus:
-    if reason == scan.LOCAL_IS_PRIMARY:
-        return status.primary(here_alone=bool(remote.features & Feature.NON_PRIMARY))
-    if reason == scan.NO_PRIMARY:
-        return status.no_primary()
-    return status.demoted(reason) if reason.startswith("remote image") else status.stopped(reason)
 
 
 def _end_all(waiting: List["asyncio.Future[None]"]) -> None:

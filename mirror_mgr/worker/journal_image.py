@@ -138,7 +138,7 @@ class JournalImageReplayer(ImageReplayer):
         if local is not None and local.is_primary:
             self.copied_ns = None
             self._is_name_known = False
-            self._tell(status.primary(not await self._is_primary_there(remote)))
+            self._tell(status.primary(await self._split_of_journals(local, remote)))
             return False
         if (local is not None and local.image.resync_requested
                 and await self._is_primary_there(remote)):
@@ -179,6 +179,17 @@ class JournalImageReplayer(ImageReplayer):
     async def _is_primary_there(self, remote: JournalHeader) -> bool:
         """As :func:`.is_primary`, given the other site's journal as it was read before."""
         return remote.is_primary and is_primary(remote.last_tag, await self._image_there())
+
+    async def _split_of_journals(self, local: JournalHeader,
+                                 remote: JournalHeader) -> str:
+        """What makes the image, which is primary here, one half of a split-brain."""
+        if await self._is_primary_there(remote):
+            return status.PRIMARY_AT_BOTH
+        last = remote.last_tag
+        if last is not None and not remote.is_primary and not is_linked(
+                last, local.image_tags, self._link.remote_uuid, self._link.local_uuid):
+            return status.HAS_ITS_OWN_CHANGES
+        return ""
 
     async def _image_there(self) -> Optional[MirrorImage]:
         """What the other site says now of the image's mirroring; None if that has ended."""

@@ -121,12 +121,14 @@ def starting() -> ImageStatus:
                        "replay is starting")
 
 
-def primary(here_alone: bool = True) -> ImageStatus:
-    """Of an image that is primary here; `here_alone` is False when it is so at the peer as well."""
-    text = "local image is primary"
-    if here_alone:
-        return ImageStatus(StatusState.STOPPED, text, states.PRIMARY)
-    return ImageStatus(StatusState.STOPPED, text, states.SPLIT_BRAIN, "it is primary at both sites")
+def primary(split: str = "") -> ImageStatus:
+    """Of an image that is primary here; `split` says what makes it one half of a split-brain."""
+    state = states.SPLIT_BRAIN if split else states.PRIMARY
+    return ImageStatus(StatusState.STOPPED, "local image is primary", state, split)
+
+
+PRIMARY_AT_BOTH = "it is primary at both sites"
+HAS_ITS_OWN_CHANGES = "the other site has changes that this one never received"
 
 
 def demoted(reason: str) -> ImageStatus:

@@ -30,7 +30,8 @@ def there(*marks: Mark) -> Side:
     return Side("THERE", marks)
 
 
-SINCE = "the other site was primary since"
+SINCE = "the other site was primary since, and its last writes have not come over yet"
+NEVER = "the other site was primary since, and no longer shows where it took over"
 
 
 @pytest.mark.parametrize("ours, theirs, says", [
@@ -40,7 +41,8 @@ SINCE = "the other site was primary since"
     (here(demoted(4)), there(last_copy(8, "HERE", 4)), ""),
     (here(demoted(4)), there(last_copy(8, "HERE", 4), primary(9)), "it is primary at"),
     (here(demoted(4)), there(last_copy(8, "HERE", 4), demoted(9)), SINCE),
-    (here(demoted(4, 100.0)), there(demoted(9, 200.0)), SINCE),
+    # Nothing there shows any more that it took over from here: librbd removes the copy it went by.
+    (here(demoted(4, 100.0)), there(demoted(9, 200.0)), NEVER),
     # It was demoted there before it was primary here, and nothing of that came over yet.
     (here(last_copy(3, "THERE", 9), demoted(4)), there(demoted(9)), ""),
     (here(demoted(4, 300.0)), there(demoted(9, 200.0)), ""),
@@ -50,11 +52,21 @@ SINCE = "the other site was primary since"
     (here(last_copy(5, "THERE", 9)), there(demoted(9), primary(10), demoted(11, 1.0)), SINCE),
     # Another site's snapshot with the same number is none of theirs.
     (here(last_copy(5, "THIRD", 9)), there(demoted(9, 1.0)), SINCE),
+    # It went back and forth, and what came over whole is the last.
+    (here(demoted(4, 1.0), last_copy(5, "THERE", 9)), there(demoted(9, 2.0)), ""),
 ])
 def test_forks(ours: Side, theirs: Side, says: str) -> None:
     assert is_demoted(ours)
-    assert why_not(ours, theirs).startswith(says)
-    assert bool(why_not(ours, theirs)) == bool(says)
+    found = why_not(ours, theirs)
+    assert found.reason.startswith(says) if found else not says
+
+
+def test_what_does_not_come_over_by_waiting_has_another_cure() -> None:
+    """Else an administrator waits for ever."""
+    found = why_not(here(demoted(4, 100.0)), there(demoted(9, 200.0)))
+    assert "promote it there and resync it here" in found.cure
+    found = why_not(here(demoted(4)), there(last_copy(8, "HERE", 4), demoted(9)))
+    assert found.cure == "wait for the last sync"
 
 
 def test_what_librbd_refuses_itself() -> None:
@@ -76,5 +88,5 @@ def test_a_demotion_has_to_come_over_whole(newest: Snapshot, behind: bool) -> No
 
 
 def test_a_site_that_does_not_answer() -> None:
-    assert "may have been primary since" in why_not_unseen(here(demoted(4)))
+    assert "may have been primary since" in why_not_unseen(here(demoted(4))).reason
     assert not why_not_unseen(here(last_copy(5, "THERE", 9)))

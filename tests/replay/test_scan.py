@@ -535,6 +535,17 @@ class TestWhatOnlyAnAdministratorCanDecide:
             found = action(replica(primary(3), demoted(5)), remote)
             assert isinstance(found, Broken) and found.split_brain
 
+    def test_the_other_site_was_primary_since_and_nothing_shows_where_it_took_over(self):
+        """Its own demotion removes the copy of ours that it was promoted from, where no peer waits
+        for that: `demoted` would have an administrator promote what lacks the last changes."""
+        later = action(replica(primary(3), demoted(5)), replica(demoted(9)))
+        assert isinstance(later, Broken) and not later.split_brain
+        assert "promote the image there, then resync it here" in later.reason
+        earlier = action(replica(primary(3), demoted(5)), replica(demoted(4)))
+        assert earlier == Stopped("remote image is not primary")
+        copied_since = copied(6, of=4, primary_uuid=LINK.local_uuid, demoted=True)
+        assert isinstance(action(replica(demoted(4)), replica(copied_since, demoted(9))), Sync)
+
     def test_a_reason_names_the_trouble(self):
         found = action(replica(demoted(5)), writable(primary(8)))
         assert found.reason.startswith("split-brain")

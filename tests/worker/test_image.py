@@ -21,7 +21,9 @@ from mirror_mgr.wire.encoding import Encoder
 from mirror_mgr.wire.mirror import MirrorImage
 from mirror_mgr.wire.watch_notify import ImageOp, encode_image
 from mirror_mgr.worker import image as image_module
+from mirror_mgr.worker import status
 from mirror_mgr.worker.image import Gate, Gates, ImageReplayer, Mirrored
+from tests.replay import headers
 from tests.replay.headers import GLOBAL_ID, LINK
 from tests.replay.librbd import OBJECT
 from tests.replay.test_snapshot import Sites
@@ -254,8 +256,14 @@ class TestOnTwoSites:
             await settle()
             assert replay.told[-1] == (StatusState.STOPPED, "local image is primary")
             assert replay.replayer._watch is None
-            assert replay.replayer.status.standing == states.SPLIT_BRAIN
+            assert replay.replayer.status.reason == status.PRIMARY_AT_BOTH
             sites.primary.header.features |= Feature.NON_PRIMARY
+            sites.primary.header.snapshots[1000] = headers.demoted(1000)
+            replay.replayer.wake()
+            await settle()
+            assert replay.replayer.status.reason == status.HAS_ITS_OWN_CHANGES
+            assert replay.replayer.status.standing == states.SPLIT_BRAIN
+            sites.copy.snapshots[2000] = headers.copied(2000, of=1000, demoted=True)
             replay.replayer.wake()
             await settle()
             assert replay.told[-1] == (StatusState.STOPPED, "local image is primary")

@@ -103,7 +103,8 @@ def test_what_a_daemon_left_and_what_delays_us_is_told():
 
 @pytest.mark.parametrize("found, state, text, standing", [
     (status.primary(), StatusState.STOPPED, "local image is primary", states.PRIMARY),
-    (status.primary(False), StatusState.STOPPED, "local image is primary", states.SPLIT_BRAIN),
+    (status.primary(status.PRIMARY_AT_BOTH), StatusState.STOPPED, "local image is primary",
+     states.SPLIT_BRAIN),
     (status.stopped("force promoted"), StatusState.STOPPED, "force promoted", states.STOPPED),
     (status.demoted("remote image demoted"), StatusState.UNKNOWN, "remote image demoted",
      states.DEMOTED),
