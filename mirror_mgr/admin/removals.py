@@ -63,6 +63,9 @@ def restore(cluster: "rados.Rados", spec: ImageSpec, name: Optional[str],
     """
     with open_pool(cluster, spec.pool_spec) as ioctx:
         found = _out_of_trash(ioctx, spec, name)
+        if found is None:
+            _refuse_others(ioctx, spec)
+            found = spec
         image_id = _read_only_id(ioctx, found)
     if image_id is not None:
         make_writable(spec.pool_spec, image_id)
@@ -72,10 +75,17 @@ def restore(cluster: "rados.Rados", spec: ImageSpec, name: Optional[str],
     return found
 
 
-def _out_of_trash(ioctx: "rados.Ioctx", spec: ImageSpec, name: Optional[str]) -> ImageSpec:
-    entry = _in_trash(ioctx, spec)
-    if entry is None:
-        return spec
+def _out_of_trash(ioctx: "rados.Ioctx", spec: ImageSpec,
+                  name: Optional[str]) -> Optional[ImageSpec]:
+    """None where the trash has no such copy."""
+    copies = [entry for entry in _in_trash(ioctx, spec) if entry["source"] == "MIRRORING"]
+    if not copies:
+        return None
+    if len(copies) > 1:
+        ids = ", ".join(sorted(entry["id"] for entry in copies))
+        raise InvalidArgument(f"image '{spec}': the trash has several of that name; name one by "
+                              f"its id: {ids}")
+    [entry] = copies
     wanted = ImageSpec(spec.pool, spec.namespace, name or entry["name"])
     with explaining(f"image '{wanted}': can't be restored"):
         try:
@@ -87,15 +97,21 @@ def _out_of_trash(ioctx: "rados.Ioctx", spec: ImageSpec, name: Optional[str]) ->
     return wanted
 
 
-def _in_trash(ioctx: "rados.Ioctx", spec: ImageSpec) -> Optional[Mapping[str, Any]]:
+def _in_trash(ioctx: "rados.Ioctx", spec: ImageSpec) -> List[Mapping[str, Any]]:
     with explaining(f"pool '{spec.pool_spec}': can't list its trash"):
-        entries = [entry for entry in rbd.RBD().trash_list(ioctx)
-                   if entry["source"] == "MIRRORING" and spec.name in (entry["id"], entry["name"])]
-    if len(entries) > 1:
-        ids = ", ".join(sorted(entry["id"] for entry in entries))
-        raise InvalidArgument(f"image '{spec}': the trash has several of that name; name one by "
-                              f"its id: {ids}")
-    return entries[0] if entries else None
+        return [entry for entry in rbd.RBD().trash_list(ioctx)
+                if spec.name in (entry["id"], entry["name"])]
+
+
+def _refuse_others(ioctx: "rados.Ioctx", spec: ImageSpec) -> None:
+    """Raise InvalidArgument where all that is called so is what somebody moved to the trash."""
+    with explaining(f"pool '{spec.pool_spec}': can't list its images"):
+        if spec.name in rbd.RBD().list(ioctx):
+            return
+    for entry in _in_trash(ioctx, spec):
+        raise InvalidArgument(
+            f"image '{spec}' is in the trash, but not as a copy whose primary is gone; take it out "
+            f"with: rbd trash restore {ImageSpec(spec.pool, spec.namespace, entry['id'])}")
 
 
 def _read_only_id(ioctx: "rados.Ioctx", spec: ImageSpec) -> Optional[str]:

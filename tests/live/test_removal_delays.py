@@ -86,6 +86,17 @@ def test_what_was_restored_by_hand_is_made_an_ordinary_image(
         image.write(b"of its own", 0)
 
 
+def test_what_somebody_moved_to_the_trash_is_for_rbd_to_restore(site_b: Site, pool: str) -> None:
+    site_b.rbd("create", f"{pool}/mine", "--size", "4M")
+    image_id = site_b.rbd_json("info", f"{pool}/mine")["id"]
+    site_b.rbd("trash", "mv", f"{pool}/mine")
+    for called in ("mine", image_id):
+        refused = site_b.run("ceph", "rbd-mirror", "image", "restore", f"{pool}/{called}")
+        assert refused.returncode
+        assert f"rbd trash restore {pool}/{image_id}" in refused.stderr, refused.stderr
+    assert not site_b.rbd_json("ls", pool)
+
+
 def test_many_at_once_stay_until_that_is_confirmed(site_a: Site, site_b: Site, pool: str) -> None:
     names = [f"image{n}" for n in range(MANY)]
     for name in names:
