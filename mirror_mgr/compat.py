@@ -1,7 +1,6 @@
 """Every difference between the managers of Ceph 16 to 20, and nowhere else."""
 
 import errno
-import inspect
 from typing import Any, Dict, Mapping, Optional
 
 import mgr_module
@@ -59,19 +58,23 @@ def connect(mgr: Any) -> Any:
     """
     cluster = rados.Rados(context=mgr.get_context())
     cluster.connect()
-    if _clients_have_names():
-        mgr._ceph_register_client(None, cluster.get_addrs(), False)
-    else:
-        mgr._ceph_register_client(cluster.get_addrs())
+    _register_client(mgr, cluster.get_addrs())
     return cluster
 
 
 def disconnected(mgr: Any, addresses: str) -> None:
     """Take a connection of `connect` that was shut down off what a failover blocklists."""
-    if _clients_have_names():
-        mgr._ceph_unregister_client(None, addresses)
-    else:
+    try:
+        mgr._ceph_unregister_client(None, addresses)  # Reef and later: None is the module's name
+    except TypeError:
         mgr._ceph_unregister_client(addresses)
+
+
+def _register_client(mgr: Any, addresses: str) -> None:
+    try:
+        mgr._ceph_register_client(None, addresses, False)  # Reef and later: beside those it knows
+    except TypeError:
+        mgr._ceph_register_client(addresses)
 
 
 def forget_rados(mgr: Any) -> None:
@@ -80,11 +83,6 @@ def forget_rados(mgr: Any) -> None:
     if old is not None:
         # Not shut down: commands that it failed may still be at it.
         disconnected(mgr, old.get_addrs())
-
-
-def _clients_have_names() -> bool:
-    """Reef and later."""
-    return "_ceph_unregister_client(None" in inspect.getsource(mgr_module.MgrModule.shutdown)
 
 
 def register_commands() -> None:
