@@ -20,16 +20,26 @@ STOCK_MODULES = "/usr/share/ceph/mgr"
 LIVE = Path(__file__).parent / "live"
 
 
+class _Error(Exception):
+    def __init__(self, message: str = "", errno: Optional[int] = None) -> None:
+        super().__init__(message)
+        self.errno = errno
+
+
 class _Bindings(types.ModuleType):
     """Stands in for python-rados and python-rbd on interpreters that they are not built for.
 
     Every name in it is an exception class: all that modules need at import, and unit tests raise.
     """
 
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.Error = type("Error", (_Error,), {"__module__": name})
+
     def __getattr__(self, name: str) -> type:
         if name.startswith("__"):
             raise AttributeError(name)
-        value = type(name, (Exception,), {"__module__": self.__name__})
+        value = type(name, (self.Error,), {"__module__": self.__name__})
         setattr(self, name, value)
         return value
 

@@ -1,7 +1,6 @@
 """Where a WriteOp keeps its handle, and that librados is given what it is to be given."""
 
 import ctypes
-import importlib.util
 
 import pytest
 
@@ -57,11 +56,12 @@ def test_librados_is_given_handle_offset_and_length(monkeypatch):
 @pytest.mark.parametrize("kind", [TwoChange, NoneChanges])
 def test_a_binding_that_is_not_known_is_not_used(monkeypatch, kind):
     monkeypatch.setattr(module.rados, "WriteOp", kind, raising=False)
+    monkeypatch.setattr(module, "_function", lambda: None)
     with pytest.raises(NotSupported, match="python3-rados"):
         module.zero(kind(), 0, 1)
 
 
-@pytest.mark.skipif(importlib.util.find_spec("rados") is None, reason="needs python-rados")
+@pytest.mark.skipif(not hasattr(module.rados.WriteOp, "create"), reason="needs python-rados")
 def test_the_binding_that_is_installed_is_known():
     op = module.rados.WriteOp()
     op.create()

@@ -2,7 +2,11 @@
 
 from typing import Callable, List
 
-from qa.benchjournal import Followed, distribution
+import pytest
+
+pytest.importorskip("ceph_argparse", reason="needs ceph-common")
+
+from qa.benchjournal import Followed, distribution  # noqa: E402
 
 
 class Copy:

@@ -2,8 +2,7 @@
 
 import pytest
 
-pytest.importorskip("rados")
-pytest.importorskip("rbd")
+pytest.importorskip("ceph_argparse", reason="needs ceph-common")
 
 from qa.leftovers import _belongs  # noqa: E402
 

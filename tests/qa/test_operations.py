@@ -1,6 +1,10 @@
 """Operations are found in what an OSD of release 16 logs."""
 
-from qa.operations import Operation, parse
+import pytest
+
+pytest.importorskip("ceph_argparse", reason="needs ceph-common")
+
+from qa.operations import Operation, parse  # noqa: E402
 
 PG = (
     "2026-11-23T13:10:18.379+0000 7f45edfee6c0 10 osd.0 pg_epoch: 17 pg[3.0( v 17'1 (0'0,17'1] "

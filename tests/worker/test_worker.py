@@ -258,15 +258,17 @@ class TestPools:
 
     def test_one_that_answers_late_holds_up_no_other(self, monkeypatch):
         monkeypatch.setattr(worker_module, "_ANSWER_SECONDS", 0)
-        pools, answer = [], asyncio.Event()
-
-        async def is_mirrored(local, pool_id):
-            pools.append(pool_id)
-            if pool_id == 2:
-                await answer.wait()
-            return True
+        pools = []
 
         async def body(worker):
+            answer = asyncio.Event()
+
+            async def is_mirrored(local, pool_id):
+                pools.append(pool_id)
+                if pool_id == 2:
+                    await answer.wait()
+                return True
+
             worker._is_mirrored = is_mirrored
             worker._pools[5] = (FakePool(), None)
 

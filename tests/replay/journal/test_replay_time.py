@@ -53,14 +53,19 @@ def test_a_copy_is_as_the_primary_was_when_it_was_asked(monkeypatch: pytest.Monk
     clock = Clock()
     pool: Any = SimpleNamespace(data_oid=str, data_pool=lambda header: None)
     anything: Any = None
-    replay = JournalReplay(anything, "name", pool, pool, HEADER, Tag(0, 0, TagData("remote")), LINK,
-                           anything, Budget(1 << 20), lambda data: 0, lambda: None,
-                           lambda header: 0, History())
     slow: Any = SlowPrimary(clock)
-    replay.reader = slow
     image = ImageHeader(1 << 22, 22, Feature(0), "x")
-    replay._window = Window(Striping(image), image.size, None)
     monkeypatch.setattr(time, "time_ns", clock.time_ns)
     monkeypatch.setattr(time, "monotonic", clock.monotonic)
-    asyncio.run(replay._wait_for_more())
+
+    async def wait_for_more() -> JournalReplay:
+        replay = JournalReplay(anything, "name", pool, pool, HEADER, Tag(0, 0, TagData("remote")),
+                               LINK, anything, Budget(1 << 20), lambda data: 0, lambda: None,
+                               lambda header: 0, History())
+        replay.reader = slow
+        replay._window = Window(Striping(image), image.size, None)
+        await replay._wait_for_more()
+        return replay
+
+    replay = asyncio.run(wait_for_more())
     assert replay.report.current and replay.report.looked_ns == 1000 * 10**9
