@@ -47,7 +47,7 @@ def process(monkeypatch):
     monkeypatch.setattr(daemonize, "complete", lambda wanted: wanted)
     monkeypatch.setattr(main_module.logging, "shutdown", lambda: None)
     yield
-    loop = asyncio.get_event_loop_policy().get_event_loop()
+    loop = asyncio.get_event_loop()
     loop.close()
     asyncio.set_event_loop(None)
 
