@@ -7,7 +7,8 @@ from typing import Callable, Optional, Tuple
 import rados
 import rbd
 
-from ..errors import DeadlineExceeded, InvalidArgument, NotFound, from_errno
+from ..cluster import keys
+from ..errors import DeadlineExceeded, InvalidArgument, NotFound, NotSupported, from_errno
 from ..model import Peer
 from . import sites, token
 from .access import explaining, open_pool
@@ -78,7 +79,10 @@ def _look(look: Look, leads_to: Token, spec: PoolSpec) -> Sight:
         raise _unreachable(leads_to)
     if sight.errno in (errno.EACCES, errno.EPERM):
         raise from_errno(sight.errno, f"token: the monitors at {leads_to.mon_host} refuse user "
-                         f"client.{leads_to.client_id} with its key; make a new token at that site")
+                         f"client.{leads_to.client_id} with its key; make a new token at that site"
+                         f"{keys.hint(leads_to.key)}")
+    if sight.errno == errno.EOPNOTSUPP:
+        raise NotSupported(f"token: {sight.error}")
     if sight.errno:
         raise from_errno(sight.errno, f"token: can't connect to the monitors at "
                          f"{leads_to.mon_host}: {os.strerror(sight.errno)}; "

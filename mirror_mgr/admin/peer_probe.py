@@ -98,10 +98,13 @@ def _look(request: Dict[str, Any]) -> Sight:
     import rados
     import rbd
 
+    from ..cluster import keys
+
     cluster = None
+    entity = f"client.{request['client_id']}"
     try:
         # As librbd does: no ceph.conf, which is that of the other site.
-        cluster = rados.Rados(rados_id=request["client_id"], conf={
+        cluster = rados.Rados(name=entity, conf={
             "mon_host": request["mon_host"],
             "key": request["key"],
             "client_mount_timeout": str(CONNECT_SECONDS),
@@ -110,9 +113,12 @@ def _look(request: Dict[str, Any]) -> Sight:
             "log_file": "",
             "log_to_stderr": "false",
         })
+        keys.require_readable(cluster, entity)
         cluster.connect()
         return Sight(fsid=cluster.get_fsid(), site_name=rbd.RBD().mirror_site_name_get(cluster),
                      **_pool(cluster, request))
+    except MirrorError as error:
+        return Sight(errno=error.errno, error=error.message)
     except (rados.Error, rbd.Error) as error:
         return Sight(errno=abs(getattr(error, "errno", None) or 5), error=str(error))
     finally:

@@ -1,6 +1,5 @@
 """The peer sites of a pool as they are entered there."""
 
-import base64
 import errno
 import re
 from typing import Dict, List, Optional, Sequence, Tuple, Union
@@ -8,8 +7,10 @@ from typing import Dict, List, Optional, Sequence, Tuple, Union
 import rados
 import rbd
 
-from ..errors import Busy, DeadlineExceeded, InvalidArgument, NotFound
+from ..cluster import keys
+from ..errors import Busy, DeadlineExceeded, InvalidArgument, MalformedData, NotFound
 from ..model import Peer
+from ..wire import cephx
 from ..wire.cls_rbd import mirror_peer_set_direction
 from ..wire.constants import PeerDirection
 from ..wire.header import MIRRORING
@@ -67,7 +68,9 @@ def add(cluster: "rados.Rados", spec: PoolSpec, cluster_spec: str, direction: st
         raise InvalidArgument(f"peer {cluster_spec!r}: write client.USER@SITE")
     if direction not in ("rx-only", "rx-tx"):
         raise InvalidArgument(f"direction {direction!r}: must be 'rx-only' or 'rx-tx'")
-    attributes = {"mon_host": mon_host, "key": None if key is None else _checked_key(key)}
+    client = match["client"] or DEFAULT_CLIENT
+    attributes = {"mon_host": mon_host,
+                  "key": None if key is None else _checked_key(cluster, key, client)}
     with open_pool(cluster, spec) as ioctx:
         require_enabled(ioctx, spec)
         _require_no_source(list_peers(ioctx, spec), spec)
@@ -75,7 +78,7 @@ def add(cluster: "rados.Rados", spec: PoolSpec, cluster_spec: str, direction: st
                 errno.EEXIST: "it is there already",
                 errno.EINVAL: "that is the name of this cluster itself"}.get):
             uuid = str(rbd.RBD().mirror_peer_add(
-                ioctx, match["site"], match["client"] or DEFAULT_CLIENT, DIRECTIONS[direction]))
+                ioctx, match["site"], client, DIRECTIONS[direction]))
         try:
             _store(ioctx, uuid, {name: value for name, value in attributes.items() if value})
         except Exception:
@@ -121,11 +124,11 @@ def change(cluster: "rados.Rados", spec: PoolSpec, uuid: str, key: str, value: s
         raise InvalidArgument(f"key {key!r}: its new value is missing")
     if key == "direction" and value not in DIRECTIONS:
         raise InvalidArgument(f"direction {value!r}: must be one of {', '.join(DIRECTIONS)}")
-    secret = _checked_key(value) if key == "key-file" else ""
     with open_pool(cluster, spec) as ioctx:
         require_enabled(ioctx, spec)
         peers = list_peers(ioctx, spec)
-        _find(peers, spec, uuid)
+        client = _find(peers, spec, uuid).client_name
+        secret = _checked_key(cluster, value, client) if key == "key-file" else ""
         with explaining(f"peer {uuid}: can't set its {key} to {value!r}"
                         if key != "key-file" else f"peer {uuid}: can't store its key"):
             if key == "client":
@@ -197,16 +200,19 @@ def _check_uuid(uuid: str) -> None:
                               "see: ceph rbd-mirror pool info POOL")
 
 
-def _checked_key(text: str) -> str:
-    """Return a cephx key without the end of its line; the message holds no part of it."""
+def _checked_key(cluster: "rados.Rados", text: str, client: str) -> str:
+    """Return a cephx key without the end of its line; the message holds no part of it.
+
+    Raise NotSupported for one that no worker can log in with.
+    """
     key = text.strip()
     try:
-        if key and base64.b64decode(key, validate=True):
-            return key
-    except ValueError:
-        pass
-    raise InvalidArgument("key file: it holds no cephx key in base64; "
-                          "get one at the peer site by: ceph auth get-key client.USER")
+        cephx.key_type(key)
+    except MalformedData:
+        raise InvalidArgument("key file: it holds no cephx key in base64; get one at the peer "
+                              f"site by: ceph auth get-key {client}") from None
+    keys.check(cluster, key, client)
+    return key
 
 
 def _find(peers: Sequence[Peer], spec: PoolSpec, uuid: str) -> Peer:

@@ -7,7 +7,8 @@ import base64
 import json
 from dataclasses import dataclass, field
 
-from ..errors import InvalidArgument
+from ..errors import InvalidArgument, MalformedData
+from ..wire import cephx
 
 _LONGEST = 4096
 _FIELDS = ("fsid", "client_id", "key", "mon_host")
@@ -54,4 +55,8 @@ def decode(text: str) -> Token:
     for name in _FIELDS:
         if not isinstance(content.get(name), str) or not content[name]:
             raise InvalidArgument(f"token: its field {name!r} is missing or empty; {_CURE}")
+    try:
+        cephx.key_type(content["key"])
+    except MalformedData:
+        raise InvalidArgument(f"token: its field 'key' holds no cephx key; {_CURE}") from None
     return Token(*(content[name] for name in _FIELDS))

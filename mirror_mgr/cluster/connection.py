@@ -10,7 +10,8 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 import rados
 import rbd
 
-from ..errors import NotFound, NotReady, from_errno
+from ..errors import MalformedData, NotFound, NotReady, NotSupported, from_errno
+from . import keys
 from .faults import of_site, translate, translated
 from .full import FullPools
 from .pool import Pool
@@ -62,10 +63,15 @@ class Connection:
                 cluster.conf_parse_argv(list(ceph_args))
             for key, value in (conf or {}).items():
                 cluster.conf_set(key, value)
+            keys.require_readable(cluster, entity)
             cluster.connect()
+        except (NotSupported, MalformedData) as error:
+            raise type(error)(f"site {name!r}: {error.message}") from None
         except (rados.Error, OSError, ValueError) as error:
+            refused = isinstance(error, rados.PermissionDeniedError)
+            more = keys.hint(keys.key_of(cluster, entity)) if refused else ""
             raise translate(error, f"site {name!r}: can't connect as {entity}; check its monitors, "
-                                   "network and the user's key") from None
+                                   f"network and the user's key{more}") from None
         return cls(cluster, name)
 
     @property

@@ -96,6 +96,10 @@ class FakeSite:
         self.blocklisted: List[str] = []
         self.has_latest_map = False
         self.silent = False  # some client does not answer
+        self.options: Dict[str, str] = {}
+
+    def conf_get(self, name: str) -> Optional[str]:
+        return self.options.get(name)
 
     def get_fsid(self) -> str:
         return self.fsid

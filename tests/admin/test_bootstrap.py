@@ -9,14 +9,17 @@ from mirror_mgr.admin.peer_probe import Sight
 from mirror_mgr.admin.specs import parse_pool
 from mirror_mgr.admin.token import Token
 from mirror_mgr.errors import DeadlineExceeded, InvalidArgument, MirrorError
+from mirror_mgr.wire.cephx import AES
 from mirror_mgr.wire.cls_rbd import mirror_peer_set_direction
 from mirror_mgr.wire.constants import PeerDirection
 from mirror_mgr.wire.header import MIRRORING
+from tests.cephx import key
 
 from .fakes import DISABLED, IMAGE, FakeSite
 
 P = parse_pool("p")
-TOKEN = Token("22222222-bbbb", "rbd-mirror-peer", "SECRET", "10.0.0.2")
+SECRET = key(AES)
+TOKEN = Token("22222222-bbbb", "rbd-mirror-peer", SECRET, "10.0.0.2")
 SIGHT = Sight(fsid=TOKEN.fsid, site_name="b", pool_mode=IMAGE)
 
 
@@ -74,6 +77,9 @@ def raising(error: MirrorError) -> bootstrap.Look:
     (seeing(pool_mode=None), errno.ENOENT, "no pool of this name"),
     (seeing(pool_mode=DISABLED), errno.ENOSYS, "not enabled at the other site"),
     (seeing(errno=errno.EACCES), errno.EACCES, "refuse user client.rbd-mirror-peer"),
+    (seeing(errno=errno.EACCES), errno.EACCES, "auth_allowed_ciphers, aes must be"),
+    (seeing(errno=errno.EOPNOTSUPP, error="the key can't be read"), errno.EOPNOTSUPP,
+     "token: the key can't be read"),
     (seeing(errno=errno.EINVAL), errno.EINVAL, "can't connect"),
     (seeing(errno=errno.ETIMEDOUT), errno.ETIMEDOUT, "no monitor answers at 10.0.0.2"),
     (raising(DeadlineExceeded("x")), errno.ETIMEDOUT, "no monitor answers at 10.0.0.2"),
@@ -83,7 +89,7 @@ def test_import_refused_and_nothing_changed(site: FakeSite, look: bootstrap.Look
     with pytest.raises(MirrorError, match=says) as raised:
         bootstrap.import_token(site, P, TOKEN.encode(), "rx-tx", "a", look)
     assert raised.value.errno == number
-    assert "SECRET" not in str(raised.value)
+    assert SECRET not in str(raised.value)
     assert (site.imported, site.site_name) == ([], "")
 
 

@@ -12,8 +12,11 @@ from mirror_mgr.admin.child import Start
 from mirror_mgr.admin.forks import Mark
 from mirror_mgr.admin.peer_probe import SeenImage, Sight, look
 from mirror_mgr.admin.token import Token
-from mirror_mgr.errors import DeadlineExceeded, MirrorError
+from mirror_mgr.cluster import keys
+from mirror_mgr.errors import DeadlineExceeded, MirrorError, NotSupported
+from mirror_mgr.wire.cephx import AES256K
 from mirror_mgr.wire.constants import SnapState
+from tests.cephx import key
 
 from .fakes import failure
 
@@ -49,6 +52,14 @@ def test_a_process_that_hangs_is_killed(monkeypatch: pytest.MonkeyPatch) -> None
 def test_a_process_that_says_nothing(text: str) -> None:
     with pytest.raises(MirrorError, match="python3-rbd"):
         look(program("json.load(sys.stdin)\n" + text), TOKEN, "p")
+
+
+@pytest.mark.skipif(not hasattr(rados.Rados, "conf_get"), reason="needs python-rados")
+def test_a_key_that_librados_does_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keys, "_OPTION", "no option of any release")
+    seen = peer_probe._look({"client_id": "c", "key": key(AES256K, bytes(32)), "mon_host": "m"})
+    assert seen.errno == NotSupported.errno
+    assert seen.error.startswith("the key of client.c is of type aes256k")
 
 
 class TestWhereImagesAre:

@@ -2,9 +2,11 @@ import pytest
 
 from mirror_mgr.admin import peers
 from mirror_mgr.admin.specs import parse_pool
-from mirror_mgr.errors import Busy, InvalidArgument, NotFound
+from mirror_mgr.errors import Busy, InvalidArgument, NotFound, NotSupported
+from mirror_mgr.wire.cephx import AES256K
 from mirror_mgr.wire.cls_rbd import mirror_peer_set_direction
 from mirror_mgr.wire.constants import PeerDirection
+from tests.cephx import key as cephx_key
 
 from .fakes import IMAGE, FakePool, FakeSite
 
@@ -49,6 +51,20 @@ def test_add_refused(site: FakeSite, pool: FakePool, spec: str, direction: str, 
     with pytest.raises(InvalidArgument, match=says):
         peers.add(site, P, spec, direction, None, key)
     assert pool.peers == []
+
+
+def test_a_key_that_this_release_does_not_read(site: FakeSite, pool: FakePool) -> None:
+    secret = cephx_key(AES256K, bytes(32))
+    with pytest.raises(NotSupported, match="client.c is of type aes256k") as raised:
+        peers.add(site, P, "client.c@b", "rx-tx", None, secret)
+    assert pool.peers == [] and secret not in str(raised.value)
+    uuid = pool.add_peer("b")
+    with pytest.raises(NotSupported, match="aes256k"):
+        peers.change(site, P, uuid, "key-file", secret)
+    assert pool.attributes == {}
+    site.options["mon_auth_allow_insecure_key"] = "false"
+    peers.change(site, P, uuid, "key-file", secret)
+    assert pool.attributes[uuid] == {"key": secret}
 
 
 def test_add_to_a_pool_that_is_not_mirrored(site: FakeSite) -> None:

@@ -62,5 +62,11 @@ def test_a_field_is_missing(field: str, value: object) -> None:
     assert "SECRET" not in str(raised.value)
 
 
+def test_a_key_that_is_none() -> None:
+    with pytest.raises(InvalidArgument, match="holds no cephx key") as raised:
+        decode(pack(FIELDS))
+    assert "SECRET" not in str(raised.value)
+
+
 def test_the_key_is_not_shown() -> None:
     assert "SECRET" not in repr(Token(**FIELDS))

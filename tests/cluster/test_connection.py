@@ -5,10 +5,13 @@ import json
 import pytest
 import rados
 
+from mirror_mgr.cluster import keys
 from mirror_mgr.cluster.connection import Connection, blocklist_address
 from mirror_mgr.cluster.pool import Pool
-from mirror_mgr.errors import ClusterError, NotFound, NotReady
+from mirror_mgr.errors import ClusterError, NotFound, NotReady, NotSupported
+from mirror_mgr.wire.cephx import AES256K
 from tests.admin.fakes import failure
+from tests.cephx import key
 
 
 @pytest.mark.parametrize("addresses, expected", [
@@ -37,6 +40,17 @@ class Gone:
         def call(*ignored):
             raise self.error
         return call
+
+
+@pytest.mark.skipif(not hasattr(rados.Rados, "conf_get"), reason="needs python-rados")
+def test_a_key_that_librados_does_not_read_is_not_shown_to_it(monkeypatch, tmp_path, capfd):
+    monkeypatch.setattr(keys, "_OPTION", "no option of any release")
+    secret = key(AES256K, bytes(32))
+    (tmp_path / "ring").write_text(f"[client.x]\n\tkey = {secret}\n")
+    for conf in {"key": secret}, {"keyring": str(tmp_path / "ring")}:
+        with pytest.raises(NotSupported, match="site 'b': the key of client.x is of type aes256k"):
+            Connection.connect("b", "client.x", None, {"mon_host": "127.0.0.1:1", **conf})
+    assert secret not in "".join(capfd.readouterr())
 
 
 class FakeIoctx:
