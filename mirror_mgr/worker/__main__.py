@@ -23,6 +23,8 @@ log = logging.getLogger("mirror_mgr.worker")
 
 # How long an orderly end may take before the process just ends.
 _END_SECONDS = 2.0
+# What it ends with where nobody asked it to: a service manager starts it again.
+_FAILED = 1
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
@@ -61,12 +63,12 @@ def run_managed() -> int:
     def connect() -> Connection:
         return Connection.connect("local", hello.entity, None, conf)
 
-    async def serve() -> bool:
+    async def serve() -> int:
         worker = Worker(_in_thread(connect), hello.entity, pipe.say, hello.options,
                         frozenset(hello.dead))
         return await _until_stopped(worker, pipe.start_reading(worker))
 
-    _end(protocol.EXIT_FENCED if _run(serve) else 0)
+    _end(_run(serve))
 
 
 def run_alone(wanted: options.Options) -> int:
@@ -89,7 +91,7 @@ def run_alone(wanted: options.Options) -> int:
             print(f"{options.PROGRAM}: {error}", file=sys.stderr)
             return 0
 
-    async def serve() -> bool:
+    async def serve() -> int:
         def connect() -> Connection:
             conf = {"admin_socket": socket.librados_path}
             if wanted.log_file:
@@ -102,20 +104,21 @@ def run_alone(wanted: options.Options) -> int:
         socket = AdminSocket(
             daemonize.admin_socket(wanted), lambda: admin_commands.commands(worker))
         await socket.open()
-        fenced = False
+        status = _FAILED
         try:
-            fenced = await _until_stopped(worker, asyncio.Event())
+            status = await _until_stopped(worker, asyncio.Event())
         finally:
             socket.close()
             stops.update(worker.stops)
-            if not fenced:
+            if status != protocol.EXIT_FENCED:
                 daemonize.remove_pid_file(wanted)
-        return fenced
+        return status
 
-    if _run(serve):
+    status = _run(serve)
+    if status == protocol.EXIT_FENCED:
         logging.shutdown()
         anew.execute({"stops": {pool: one.handed_on() for pool, one in stops.items()}}, directory)
-    _end(0)
+    _end(status)
 
 
 def _in_thread(connect: Callable[[], Connection]) -> Callable[[], Awaitable[Connection]]:
@@ -124,8 +127,11 @@ def _in_thread(connect: Callable[[], Connection]) -> Callable[[], Awaitable[Conn
     return connected
 
 
-async def _until_stopped(worker: Worker, ended: asyncio.Event) -> bool:
-    """Run the worker; return whether its client was blocklisted, so that another is to follow."""
+async def _until_stopped(worker: Worker, ended: asyncio.Event) -> int:
+    """Run the worker; return what the process has to end with.
+
+    EXIT_FENCED where its client was blocklisted, so that another is to follow.
+    """
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
@@ -134,25 +140,25 @@ async def _until_stopped(worker: Worker, ended: asyncio.Event) -> bool:
     running = asyncio.ensure_future(worker.run())
     stopping = asyncio.ensure_future(ended.wait())
     await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    _end_by_force_after(_END_SECONDS)
+    _end_by_force_after(_END_SECONDS, 0 if ended.is_set() else _FAILED)
     running.cancel()
     stopping.cancel()
     [error] = await asyncio.gather(running, return_exceptions=True)
-    if isinstance(error, Fenced):
-        return not ended.is_set()
-    if isinstance(error, Exception):
+    if isinstance(error, Exception) and not isinstance(error, Fenced):
         log.error("the worker ended", exc_info=error)
-    return False
+    if ended.is_set() or not isinstance(error, Exception):
+        return 0
+    return protocol.EXIT_FENCED if isinstance(error, Fenced) else _FAILED
 
 
-def _end_by_force_after(seconds: float) -> None:
+def _end_by_force_after(seconds: float, status: int) -> None:
     """A dead site must not keep the process: what it holds in RADOS, others may break."""
-    timer = threading.Timer(seconds, os._exit, (0,))
+    timer = threading.Timer(seconds, os._exit, (status,))
     timer.daemon = True
     timer.start()
 
 
-def _run(serve: Callable[[], Coroutine[Any, Any, bool]]) -> bool:
+def _run(serve: Callable[[], Coroutine[Any, Any, int]]) -> int:
     # Crashes happen in the libraries of Ceph: where Python was then goes to stderr.
     faulthandler.enable()
     loop = asyncio.new_event_loop()

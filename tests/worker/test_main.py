@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import sys
 
 import pytest
@@ -42,7 +43,7 @@ def process(monkeypatch):
 
     monkeypatch.setattr(main_module, "Worker", FakeWorker)
     monkeypatch.setattr(main_module.os, "_exit", end)
-    monkeypatch.setattr(main_module, "_end_by_force_after", lambda seconds: None)
+    monkeypatch.setattr(main_module, "_end_by_force_after", lambda seconds, status: None)
     monkeypatch.setattr(daemonize, "_set_up_log", lambda wanted: None)
     monkeypatch.setattr(daemonize, "complete", lambda wanted: wanted)
     monkeypatch.setattr(main_module.logging, "shutdown", lambda: None)
@@ -58,10 +59,23 @@ def test_the_pid_file_goes_with_the_process(process, tmp_path, monkeypatch, erro
     pid_file = tmp_path / "pid"
     seen = []
     monkeypatch.setattr(main_module, "_until_stopped", seeing(pid_file, seen))
-    with pytest.raises(Ended):
+    with pytest.raises(Ended) as ended:
         main_module.run_alone(Options(foreground=True, conf="c", pid_file=str(pid_file),
                                        admin_socket=str(tmp_path / "asok")))
     assert seen == [f"{os.getpid()}\n"] and not pid_file.exists()
+    assert ended.value.args == (1 if error else 0,)
+
+
+def test_told_to_end_it_ends_with_0(process, tmp_path, monkeypatch):
+    async def run(worker):
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr(FakeWorker, "run", run)
+    with pytest.raises(Ended) as ended:
+        main_module.run_alone(Options(foreground=True, conf="c",
+                                      admin_socket=str(tmp_path / "asok")))
+    assert ended.value.args == (0,)
 
 
 def seeing(pid_file, seen):
