@@ -24,10 +24,11 @@ from rados import ObjectNotFound, ReadOpCtx
 
 from mirror_mgr.wire.header import ImageHeader, header_oid, id_oid
 from mirror_mgr.wire.snapshot import MirrorNamespace
-from qa import benchfailover, benchjournal, benchschedule
+from qa import benchfailover, benchjournal, benchschedule, choice
 from qa.benchtable import failover_table, journal_table, schedule_table, table
 from qa.errors import LabError
 from qa.operations import Operation, recorded
+from qa.releases import Releases
 from qa.replayers import Daemon, Worker, usage
 from qa.sites import Lab, Site
 from qa.waiting import wait_for
@@ -455,12 +456,14 @@ def main() -> int:
                       help="nothing but the snapshot schedules")
     part.add_argument("--journal", action="store_true", help="nothing but the journal mode")
     parser.add_argument("--lab", metavar="DIR", help="a lab that is up, without mirror_mgr in it")
+    choice.add_release(parser)
     args = parser.parse_args()
+    releases = choice.settle("bench", args.release, args.lab)
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     sizes = QUICK if args.quick else Sizes()
     try:
         with ExitStack() as stack:
-            lab = the_lab(args.lab, stack)
+            lab = the_lab(args.lab, stack, releases)
             if args.schedules or args.journal:
                 enable_module(lab)
             if args.schedules:
@@ -509,12 +512,12 @@ def listing(operations: Dict[str, Dict[str, List[Recorded]]]) -> str:
     return "\n".join(lines)
 
 
-def the_lab(directory: Optional[str], stack: ExitStack) -> Lab:
+def the_lab(directory: Optional[str], stack: ExitStack, releases: Optional[Releases]) -> Lab:
     """Return the lab in the directory, or one that is gone after the run."""
     if directory:
         return Lab.attach(directory)
     scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-"))
-    return stack.enter_context(Lab(Path(scratch) / "lab", module=False))
+    return stack.enter_context(Lab(Path(scratch) / "lab", module=False, releases=releases))
 
 
 if __name__ == "__main__":

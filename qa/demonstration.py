@@ -15,6 +15,7 @@ from typing import Dict, List, Optional, Tuple
 
 import rbd
 
+from qa import choice
 from qa.errors import LabError
 from qa.filesystem import Filesystem
 from qa.images import checksum, mirror_snapshots, opened, user_snapshots
@@ -32,12 +33,14 @@ def main() -> int:
     """Run the demonstration and return the exit code."""
     parser = argparse.ArgumentParser(prog="demo", description=__doc__)
     parser.add_argument("--keep", action="store_true", help="leave the two clusters running")
+    choice.add_release(parser)
     args = parser.parse_args()
+    releases = choice.settle("demo", args.release)
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     start = time.monotonic()
     directory = Path(tempfile.mkdtemp(prefix="demo-"))
-    lab = Lab(directory / "lab")
+    lab = Lab(directory / "lab", releases=releases)
     code = 1
     try:
         Demonstration(lab, directory).run()

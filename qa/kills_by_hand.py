@@ -4,6 +4,7 @@ import argparse
 import itertools
 from typing import List
 
+from qa import choice
 from qa.kills import CLONE, PLAIN, Kills, Point
 from qa.mirrored import mirrored_pool
 from qa.workers import Workers
@@ -15,9 +16,10 @@ def main(argv: List[str]) -> int:
     parser.add_argument("--start", type=int, default=1, metavar="N", help="the first write")
     parser.add_argument("--sync", choices=("first", "later"), help="default: both")
     parser.add_argument("--clone", action="store_true", help="kill over a clone")
-    parser.add_argument("--lab", metavar="DIR", help="a lab that runs; default: a new one")
+    choice.add_options(parser)
     args = parser.parse_args(argv)
-    with mirrored_pool(args.lab) as (primary, copy, pool):
+    releases = choice.settle("kills", args.release, args.lab)
+    with mirrored_pool(args.lab, releases) as (primary, copy, pool):
         with Workers(copy, primary, pool) as workers:
             kills = Kills(primary, copy, pool, workers, CLONE if args.clone else PLAIN)
             for sync in ("first", "later"):

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Iterator, NamedTuple, Optional
 
+from qa.releases import Releases
 from qa.sites import Lab, Site
 from qa.waiting import wait_for
 
@@ -65,16 +66,18 @@ def no_workers(lab: Lab) -> Iterator[None]:
 
 
 @contextmanager
-def mirrored_pool(directory: Optional[str], osds: int = 1) -> Iterator[Mirrored]:
+def mirrored_pool(
+    directory: Optional[str], releases: Optional[Releases], osds: int = 1
+) -> Iterator[Mirrored]:
     """A pool with no workers at it; `directory` has the lab to use, None stands for a new one.
 
-    A new one has so many OSDs at each site.
+    A new one has these releases, and so many OSDs at each site.
     """
     if directory:
         lab = Lab.attach(directory)
         keep_workers_away(lab)
         yield add_pool(lab, f"by-hand-{os.getpid()}")
         return
-    with Lab(tempfile.mkdtemp(prefix="lab-"), osds=osds) as lab:
+    with Lab(tempfile.mkdtemp(prefix="lab-"), osds=osds, releases=releases) as lab:
         keep_workers_away(lab)
         yield add_pool(lab, "by-hand")

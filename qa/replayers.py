@@ -72,8 +72,9 @@ class Worker:
         keyring.write_text(self._site.ceph("auth", "get-or-create", self._entity, *caps))
         log = self._site.directory / "log" / f"{self._entity}.log"
         self._process = subprocess.Popen(
-            ["/usr/bin/python3", "-m", "mirror_mgr.worker", "-f", "-c", self._site.conf]
-            + ["-n", self._entity, "--keyring", str(keyring), "--log-file", str(log)],
+            self._site.argv("/usr/bin/python3", "-m", "mirror_mgr.worker", "-f", "-c",
+                            self._site.conf, "-n", self._entity, "--keyring", str(keyring),
+                            "--log-file", str(log)),
             env={**processes.member_environment(self._site.lab), "PYTHONPATH": str(REPOSITORY)},
             stdin=subprocess.DEVNULL,
         )

@@ -5,6 +5,7 @@ import random
 import time
 from typing import List
 
+from qa import choice
 from qa.mirrored import mirrored_pool
 from qa.rounds import LAYOUTS, Layout, Rounds, in_data_pool, prepare
 from qa.sites import Site
@@ -14,10 +15,11 @@ from qa.workers import Workers
 def main(argv: List[str]) -> int:
     """Run the rounds that the command line asks for; return the exit code."""
     args = _arguments(argv)
+    releases = choice.settle("rounds", args.release, args.lab)
     chosen = [layout for layout in LAYOUTS if args.layout in (None, layout.name)]
     if args.erasure_coded:
         chosen = in_data_pool(chosen, *(layout.name for layout in chosen))
-    with mirrored_pool(args.lab, 3 if args.erasure_coded else 1) as (primary, copy, pool):
+    with mirrored_pool(args.lab, releases, 3 if args.erasure_coded else 1) as (primary, copy, pool):
         data_pool = prepare((primary, copy), pool, args.erasure_coded)
         with Workers(copy, primary, pool) as workers:
             workers.start()
@@ -65,5 +67,5 @@ def _arguments(argv: List[str]) -> argparse.Namespace:
                         help="default: all, in turn")
     parser.add_argument("--erasure-coded", action="store_true",
                         help="all data in an erasure-coded pool; takes a lab with --osds 3")
-    parser.add_argument("--lab", metavar="DIR", help="a lab that runs; default: a new one")
+    choice.add_options(parser)
     return parser.parse_args(argv)

@@ -5,11 +5,11 @@ from pathlib import Path
 GIB = 1 << 30
 
 
-def render(directory: Path, fsid: str, port: int, ports: int, memstore: bool) -> str:
+def render(directory: Path, fsid: str, port: int, ports: int, memstore: bool, classes: str) -> str:
     """Return the text of the site's ceph.conf.
 
     `port` is the first of `ports` TCP ports of its own: two for the monitor, the rest for the
-    other daemons to bind to.
+    other daemons to bind to. `classes` is the folder of the OSDs' object classes.
     """
     store = _MEMSTORE if memstore else _BLUESTORE
     return _CONF.format(
@@ -20,6 +20,7 @@ def render(directory: Path, fsid: str, port: int, ports: int, memstore: bool) ->
         bind_min=port + 2,
         bind_max=port + ports - 1,
         store=store,
+        classes=classes,
     )
 
 
@@ -82,6 +83,7 @@ admin socket = {directory}/run/$name.asok
 
 [osd]
 osd data = {directory}/$name
+osd class dir = {classes}
 osd memory target = {osd_memory}
 osd max object name len = 460
 osd max object namespace len = 64

@@ -9,65 +9,62 @@ import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Union
 
 from rados import Error as RadosError
 from rados import Rados
 
-from qa import ports, processes, siteconf
+from qa import adminsocket, ports, processes, settings, siteconf
 from qa.cephcli import CephCli
 from qa.errors import CommandFailed, LabError
+from qa.releases import Releases, of_host
+from qa.roots import Root
+from qa.settings import Settings
 from qa.waiting import wait_for
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 STOCK_MODULES = Path("/usr/share/ceph/mgr")
+# What the stock modules of some releases need besides; see qa/environment.
+MANAGER_PACKAGES = REPOSITORY / ".venv" / "manager"
 PORTS_PER_SITE = 100
 COMMAND_SECONDS = 180
 # On a busy machine a manager takes minutes to load its modules.
 READY_SECONDS = 300.0
 # So long may a worker take to notice that its manager is gone.
 WORKER_SECONDS = 30.0
+# The keys of 20.2.4 are by default of a type that no earlier release can read.
+OLDER_KEY = ("--key-type", "aes")
+OLDER_CIPHERS = ("--auth-allowed-ciphers", "aes,aes256k", "--auth-preferred-cipher", "aes",
+                 "--auth-service-cipher", "aes")
+# What our module complains about is for its tests to judge; older keys are what was wanted; modules
+# of Ceph 20 crash at each start.
+NO_HINDRANCE = ("MIRROR_MGR_", "AUTH_INSECURE_", "RECENT_CRASH", "RECENT_MGR_MODULE_CRASH")
 # Unix sockets have 107 bytes for their path; the longest below the lab is a daemon's own.
 LONGEST_DIRECTORY = 60
-
-
-@dataclass
-class Settings:
-    """What a lab is made of; kept in its directory, for those who attach to it."""
-
-    sites: List[str]
-    base_port: int
-    memstore: bool
-    osds: int
-    mgr: bool
-    module: bool
-
-    @classmethod
-    def load(cls, path: Path) -> "Settings":
-        """Read what `save` wrote."""
-        return cls(**json.loads(path.read_text()))
-
-    def save(self, path: Path) -> None:
-        """Write the settings as JSON."""
-        path.write_text(json.dumps(asdict(self), indent=4) + "\n")
 
 
 class Site:
     """One cluster of a lab."""
 
-    def __init__(self, lab: Path, name: str, port: int, settings: Settings) -> None:
+    def __init__(self, lab: Path, name: str, port: int, made_of: Settings) -> None:
         self.lab = lab
         self.name = name
         self.directory = lab / name
         self.conf = str(self.directory / "ceph.conf")
         self.port = port
         self.cancelled = threading.Event()
-        self._settings = settings
+        self.release = made_of.chosen().by_site[name]
+        self._settings = made_of
+        # Of another release than ours.
+        self._root = None if self.release == of_host() else Root(self.release)
         self._cli = CephCli(self.conf, COMMAND_SECONDS)
 
     # Commands
+
+    def argv(self, *argv: str) -> List[str]:
+        """Return the command that runs a program with the site's own release of Ceph."""
+        return self._root.entering(argv, [self.lab]) if self._root else list(argv)
 
     def run(
         self, *argv: str, input: Union[str, bytes, None] = None
@@ -75,7 +72,7 @@ class Site:
         """Run a program of Ceph against this site; its exit code is for the caller to judge."""
         text = input.decode() if isinstance(input, bytes) else input
         return _subprocess(
-            [argv[0], "-c", self.conf, *argv[1:]],
+            self.argv(argv[0], "-c", self.conf, *argv[1:]),
             # A command that wants input and is given none reads an end of file.
             input=text or "",
             capture_output=True,
@@ -268,7 +265,8 @@ class Site:
         fsid = str(uuid.uuid4())
         Path(self.conf).write_text(
             siteconf.render(
-                self.directory, fsid, self.port, PORTS_PER_SITE, self._settings.memstore
+                self.directory, fsid, self.port, PORTS_PER_SITE, self._settings.memstore,
+                self._class_folder(),
             )
         )
         self._link_modules()
@@ -301,9 +299,18 @@ class Site:
     def _link_modules(self) -> None:
         modules = self.directory / "modules"
         modules.mkdir()
-        for entry in STOCK_MODULES.iterdir():
-            (modules / entry.name).symlink_to(entry)
+        for entry in self._there(STOCK_MODULES).iterdir():
+            (modules / entry.name).symlink_to(STOCK_MODULES / entry.name)
         (modules / "mirror_mgr").symlink_to(REPOSITORY / "mirror_mgr")
+
+    def _there(self, path: Path) -> Path:
+        """Return where we see a file of the site's own system."""
+        return self._root.path / path.relative_to("/") if self._root else path
+
+    def _class_folder(self) -> str:
+        """Return where the OSDs find their object classes; by default 18 and 20 do not."""
+        [found] = self._there(Path("/usr/lib")).glob("*/rados-classes")
+        return f"/usr/lib/{found.parent.name}/{found.name}"
 
     def _make_keys(self) -> None:
         """Make all keys up front; the monitor takes them over when it is made."""
@@ -322,7 +329,8 @@ class Site:
             keyring = self.directory / "keyrings" / f"{name}.keyring"
             options = [word for kind, cap in _pairs(caps) for word in ("--cap", kind, cap)]
             self._tool(
-                "ceph-authtool", "--create-keyring", str(keyring), "--gen-key", "-n", name, *options
+                "ceph-authtool", "--create-keyring", str(keyring), "--gen-key", "-n", name,
+                *options, *self._older_keys("ceph-authtool", OLDER_KEY)
             )
             with open(first, "a") as file:
                 file.write(keyring.read_text())
@@ -330,10 +338,21 @@ class Site:
     def _make_monitor(self, fsid: str) -> None:
         monmap = str(self.directory / "monmap")
         address = f"[v2:127.0.0.1:{self.port},v1:127.0.0.1:{self.port + 1}]"
-        self._tool("monmaptool", "--create", "--fsid", fsid, "--addv", "a", address, monmap)
+        older = self._older_keys("monmaptool", OLDER_CIPHERS)
+        self._tool("monmaptool", "--create", "--fsid", fsid, "--addv", "a", address, *older, monmap)
         keyring = str(self.directory / "keyrings" / "first.keyring")
         maps = ("--monmap", monmap, "--keyring", keyring)
         self._tool("ceph-mon", "-c", self.conf, "--mkfs", "-i", "a", *maps)
+
+    def _older_keys(self, program: str, options: Sequence[str]) -> Sequence[str]:
+        """Return the options by which the site's keys are of the type that all releases read.
+
+        None where the program knows only that type, or where all sites know the newer one.
+        """
+        if self._settings.chosen().single:
+            return ()
+        known = _subprocess(self.argv(program, "--help"), capture_output=True)
+        return options if options[0] in known.stdout + known.stderr else ()
 
     def _make_osd(self, osd: int) -> None:
         identity = str(uuid.uuid4())
@@ -356,7 +375,7 @@ class Site:
         with open(self.directory / "log" / "start.log", "a+") as log:
             start = log.tell()
             code = _subprocess(
-                argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment
+                self.argv(*argv), stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment
             ).returncode
             if code:
                 log.seek(start)
@@ -366,7 +385,12 @@ class Site:
         """Start a daemon of Ceph, which goes to the background by itself and writes its pid."""
         (self.directory / "run" / f"{daemon}.pid").unlink(missing_ok=True)
         # The C++ daemon reads the conf once more for each pool and finds it only this way.
-        environment = {**processes.member_environment(self.lab), "CEPH_CONF": self.conf}
+        environment = {
+            **processes.member_environment(self.lab),
+            "CEPH_CONF": self.conf,
+        }
+        if program == "ceph-mgr":
+            environment["PYTHONPATH"] = str(MANAGER_PACKAGES)
         self._tool(program, "-c", self.conf, *args, environment=environment)
         deadline = time.monotonic() + 10
         pid_file = self.directory / "run" / f"{daemon}.pid"
@@ -395,11 +419,10 @@ class Site:
                 return ""
             if not self._is_active(cluster):
                 return "the manager is not active"
-            # What our module has to complain about is for its tests to judge.
             unhealthy = [
                 f"{code}: {check['summary']['message']}"
                 for code, check in status["health"]["checks"].items()
-                if not code.startswith("MIRROR_MGR_")
+                if not code.startswith(NO_HINDRANCE)
             ]
             if unhealthy:
                 return "; ".join(unhealthy)
@@ -414,8 +437,14 @@ class Site:
     def _is_active(self, cluster: Rados) -> bool:
         """Tell whether the manager that runs now is the active one, not one that was killed."""
         mgrmap = _answer(cluster.mon_command, {"prefix": "mgr dump"})
-        nonces = [address["nonce"] for address in mgrmap["active_addrs"]["addrvec"]]
-        return mgrmap["available"] and self.pid("mgr.x") in nonces
+        if not mgrmap["available"]:
+            return False
+        try:
+            # One that is on stand-by does not know the command.
+            answer = adminsocket.ask(self.directory / "run" / "mgr.x.asok", "mgr_status")
+            return bool(answer["initialized"])
+        except (OSError, ValueError):
+            return False
 
     @staticmethod
     def _offers_commands(cluster: Rados) -> bool:
@@ -427,8 +456,9 @@ class Lab:
     """Real clusters in one directory and on ports of their own.
 
     `directory` must be missing, empty, or hold a lab that is down. Without `base_port` a free range
-    is found. `mgr=False` leaves the managers out, `module=False` only our module. As a context
-    manager a lab is up inside and gone afterwards.
+    is found. `mgr=False` leaves the managers out, `module=False` only our module. `releases` says
+    what Ceph each site has, when that is not the host's. As a context manager a lab is up inside
+    and gone afterwards.
     """
 
     def __init__(
@@ -440,6 +470,7 @@ class Lab:
         osds: int = 1,
         mgr: bool = True,
         module: bool = True,
+        releases: Optional[Releases] = None,
     ) -> None:
         self.directory = Path(directory).resolve()
         if len(os.fsencode(self.directory)) > LONGEST_DIRECTORY:
@@ -449,18 +480,22 @@ class Lab:
             )
         module = module and mgr and (REPOSITORY / "mirror_mgr" / "module.py").exists()
         self._asked_port = base_port
-        self._settings = Settings(list(sites), 0, memstore, osds, mgr, module)
+        chosen = releases.by_site if releases else dict.fromkeys(sites, of_host())
+        self._settings = Settings(list(sites), 0, memstore, osds, mgr, module, chosen)
         self.sites: Dict[str, Site] = {}
 
     @classmethod
     def attach(cls, directory: Union[str, Path]) -> "Lab":
         """Return the lab that somebody else has brought up in the directory."""
         lab = cls(directory)
-        if not lab._settings_path.exists():
-            raise LabError(f"{lab.directory}: there is no lab; bring one up with qa/lab up")
-        lab._settings = Settings.load(lab._settings_path)
+        lab._settings = Settings.load(lab.directory)
         lab._make_sites()
         return lab
+
+    @property
+    def releases(self) -> Releases:
+        """What Ceph each site has."""
+        return self._settings.chosen()
 
     @property
     def osds(self) -> int:
@@ -473,7 +508,7 @@ class Lab:
         try:
             count = PORTS_PER_SITE * len(self._settings.sites)
             self._settings.base_port = ports.claim(self.directory, count, self._asked_port)
-            self._settings.save(self._settings_path)
+            self._settings.save(self.directory)
             self._make_sites()
             self._start_sites()
         except BaseException:
@@ -515,10 +550,6 @@ class Lab:
     def __exit__(self, *exc_info: Any) -> None:
         self.down()
 
-    @property
-    def _settings_path(self) -> Path:
-        return self.directory / "lab.json"
-
     def _make_sites(self) -> None:
         for number, name in enumerate(self._settings.sites):
             port = self._settings.base_port + number * PORTS_PER_SITE
@@ -527,7 +558,7 @@ class Lab:
     def _prepare_directory(self) -> None:
         if self.running():
             raise LabError(f"{self.directory}: a lab is up here already; qa/lab down ends it")
-        if self._settings_path.exists():
+        if (self.directory / settings.NAME).exists():
             shutil.rmtree(self.directory)
         self.directory.mkdir(parents=True, exist_ok=True)
         if any(self.directory.iterdir()):

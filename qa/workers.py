@@ -3,7 +3,6 @@
 import json
 import signal
 import subprocess
-import sys
 import threading
 from types import TracebackType
 from typing import Any, Dict, List, Optional, Sequence, Type
@@ -125,7 +124,7 @@ class Workers:
         """Start a worker; it knows which of its predecessors are dead."""
         assert self.current is None or not self.current.alive, "the one before is still there"
         words = ("--managed",) if module == PLAIN else args
-        worker = Worker([sys.executable, "-m", module, *words],
+        worker = Worker(self.site.argv("/usr/bin/python3", "-m", module, *words),
                         processes.member_environment(self.site.lab))
         self.current = worker
         mon_host = f"[v2:127.0.0.1:{self.site.port},v1:127.0.0.1:{self.site.port + 1}]"

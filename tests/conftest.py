@@ -1,6 +1,7 @@
 """What all tests share: the tests on real clusters stay out unless asked for with -m live."""
 
 import importlib.util
+import os
 import sys
 import types
 from pathlib import Path
@@ -11,6 +12,8 @@ from hypothesis import settings
 
 # Before there is a ceph_module: with it, the package takes this for ceph-mgr and loads its module.
 import mirror_mgr  # noqa: F401
+from qa import choice, releases
+from qa.errors import LabError
 
 # How long an example takes is up to how busy the machine is.
 settings.register_profile("here", deadline=None, database=None)
@@ -70,6 +73,20 @@ def _install_stand_ins() -> None:
 
 
 _install_stand_ins()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--release", metavar="R", help=releases.HELP)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Go to where the release is that is asked for, or that of the lab to run on."""
+    lab = os.environ.get("MIRROR_MGR_LAB") if config.option.markexpr == "live" else None
+    try:
+        choice.enter(config.option.release, lab)
+    except LabError as error:
+        raise pytest.UsageError(str(error)) from error
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> Optional[bool]:

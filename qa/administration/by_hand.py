@@ -9,10 +9,12 @@ from collections import Counter
 from contextlib import contextmanager
 from typing import Collection, Iterator, List, Optional
 
+from qa import choice
 from qa.administration.administrators import Administrators, Found
 from qa.administration.model import KINDS
 from qa.administration.rest import Rest, log_ends, noise
 from qa.mirrored import Mirrored, add_pool, remove_at_once
+from qa.releases import Releases
 from qa.sites import Lab
 
 STEPS_TO_READ, STEPS_TO_REST = 8, 50
@@ -39,8 +41,9 @@ def run(people: Administrators, seconds: float) -> None:
 def main(argv: List[str]) -> int:
     """Run what the command line asks for; return the exit code."""
     args = _arguments(argv)
+    releases = choice.settle("administrators", args.release, args.lab)
     print(f"seed {args.seed}", flush=True)
-    with _pool(args.lab) as (one, two, pool):
+    with _pool(args.lab, releases) as (one, two, pool):
         people = Administrators((one, two), pool, random.Random(args.seed),
                                 _tolerated(args.tolerate), lambda text: print(text, flush=True))
         try:
@@ -56,7 +59,7 @@ def main(argv: List[str]) -> int:
 
 
 @contextmanager
-def _pool(directory: Optional[str]) -> Iterator[Mirrored]:
+def _pool(directory: Optional[str], releases: Optional[Releases]) -> Iterator[Mirrored]:
     """A mirrored pool with the managers' own workers at it, in the lab or in a new one."""
     if directory:
         lab = Lab.attach(directory)
@@ -64,7 +67,7 @@ def _pool(directory: Optional[str]) -> Iterator[Mirrored]:
             remove_at_once(site, False)
         yield add_pool(lab, f"people-{os.getpid()}-x")
         return
-    with Lab(tempfile.mkdtemp(prefix="lab-")) as lab:
+    with Lab(tempfile.mkdtemp(prefix="lab-"), releases=releases) as lab:
         yield add_pool(lab, "people-x")
 
 
@@ -80,5 +83,5 @@ def _arguments(argv: List[str]) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
     parser.add_argument("--tolerate", metavar="KIND", nargs="*", default=(),
                         choices=[*KINDS, "all"], help="go on after faults of these kinds")
-    parser.add_argument("--lab", metavar="DIR", help="a lab that runs; default: a new one")
+    choice.add_options(parser)
     return parser.parse_args(argv)

@@ -11,8 +11,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Iterator, List, Optional
 
+from qa import choice
 from qa.errors import LabError
 from qa.mirrored import add_pool
+from qa.releases import Releases
 from qa.scenarios.stage import Stage
 from qa.sites import Lab
 
@@ -26,10 +28,11 @@ def main(argv: List[str]) -> int:
         epilog="\n".join(f"{name:10} {_module(name).__doc__}" for name in NAMES))
     parser.add_argument("name", choices=NAMES + ("all",))
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
-    parser.add_argument("--lab", metavar="DIR", help="a lab that runs; default: a new one")
+    choice.add_options(parser)
     args = parser.parse_args(argv)
+    releases = choice.settle("scenario", args.release, args.lab)
     try:
-        with _lab(args.lab) as lab:
+        with _lab(args.lab, releases) as lab:
             for name in NAMES if args.name == "all" else (args.name,):
                 print(f"== {name}: {_module(name).__doc__}", flush=True)
                 pool = f"{name.replace('_', '-')}-{os.getpid()}"
@@ -50,12 +53,12 @@ def _say(line: str) -> None:
 
 
 @contextmanager
-def _lab(directory: Optional[str]) -> Iterator[Lab]:
+def _lab(directory: Optional[str], releases: Optional[Releases]) -> Iterator[Lab]:
     if directory:
         yield Lab.attach(directory)
         return
     with tempfile.TemporaryDirectory(prefix="scenario-") as scratch:
-        with Lab(Path(scratch) / "lab") as lab:
+        with Lab(Path(scratch) / "lab", releases=releases) as lab:
             yield lab
 
 

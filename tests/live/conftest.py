@@ -25,9 +25,9 @@ def pytest_collection_modifyitems(items: List[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def lab() -> Iterator[Lab]:
+def lab(pytestconfig: pytest.Config) -> Iterator[Lab]:
     """Two sites with mirror_mgr."""
-    with lab_with(osds=1) as lab:
+    with lab_with(osds=1, release=pytestconfig.option.release) as lab:
         yield lab
 
 

@@ -30,8 +30,8 @@ pytestmark = pytest.mark.usefixtures("no_workers")
 
 
 @pytest.fixture(scope="module")
-def lab() -> Iterator[Lab]:
-    with lab_with(OSDS) as lab:
+def lab(pytestconfig: pytest.Config) -> Iterator[Lab]:
+    with lab_with(OSDS, pytestconfig.option.release) as lab:
         yield lab
 
 
