@@ -126,7 +126,8 @@ class Root:
                                   stderr=file, pass_fds=[lock]).returncode
         if code:
             _remove(self._part)
-            raise LabError(f"{self.path}: not made: {reason(log.read_text())}; see {log}")
+            raise LabError(f"{self.path}: not made: {reason(log.read_text())}; the mirror is that "
+                           f"of apt, the log {log}")
         self._check_release()
         self._part.rename(self.path)
 
@@ -137,7 +138,7 @@ class Root:
         options = ('Acquire::Check-Valid-Until "false"', 'Acquire::Retries "1"',
                    f'Acquire::http::Timeout "{MIRROR_SECONDS}"',
                    f'Acquire::https::Timeout "{MIRROR_SECONDS}"')
-        return ["unshare", "--mount", "--propagation", "private", "mmdebstrap", "--quiet",
+        return ["unshare", "--mount", "--propagation", "private", "mmdebstrap",
                 *(f"--aptopt={option}" for option in options), "--variant=apt",
                 f"--include={','.join(packages)}", self.suite, str(self._part), mirror()]
 
@@ -192,8 +193,8 @@ def mirror() -> str:
 def reason(log: str) -> str:
     """Return the line of a log of mmdebstrap that tells best why it failed."""
     lines = [line.strip() for line in log.splitlines() if line.strip()]
-    errors = [line for line in lines if re.match("(E|W|Err):", line)]
-    return (errors or lines or ["it says nothing"])[0]
+    errors = [line[len("E: "):] for line in lines if line.startswith("E: ")]
+    return (errors or lines[-1:] or ["it says nothing"])[0]
 
 
 def inhabitants(root: Path) -> List[int]:
