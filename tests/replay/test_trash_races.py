@@ -22,6 +22,7 @@ from tests.replay.journal.fake_journals import JournaledSite
 
 COPY = Feature.LAYERING | Feature.NON_PRIMARY
 SECOND = 10**9
+HOUR = 3600  # longer than the tests take
 
 
 def entry(seconds=-1, age=0, source=TrashSource.MIRRORING, state=TrashState.NORMAL):
@@ -90,7 +91,7 @@ def make(site, change):
     elif change == "restoring":
         site.trash["1f"] = entry(state=TrashState.RESTORING)
     elif change == "given longer":
-        site.trash["1f"] = entry(seconds=100)
+        site.trash["1f"] = entry(seconds=HOUR)
     elif change == "a user's":
         site.trash["1f"] = entry(source=TrashSource.USER)
     else:
@@ -98,7 +99,7 @@ def make(site, change):
 
 
 @pytest.mark.parametrize("found", [
-    entry(seconds=100), entry(source=TrashSource.USER), entry(state=TrashState.RESTORING),
+    entry(seconds=HOUR), entry(source=TrashSource.USER), entry(state=TrashState.RESTORING),
     entry(state=TrashState.MOVING)])
 def test_what_stays(found):
     site = site_of(found)
@@ -124,7 +125,7 @@ def test_more_entries_than_a_page_holds():
     site = site_of(image_id="zzzz")
     for number in range(2500):
         site.trash[f"{number:04}"] = entry(source=TrashSource.USER)
-    site.trash["1500x"] = entry(seconds=100)
+    site.trash["1500x"] = entry(seconds=HOUR)
     told = trash.Sweep()
     sweep(site, told)
     assert set(told.kept) == {"1500x"} and "zzzz" not in site.trash and len(site.trash) == 2501
