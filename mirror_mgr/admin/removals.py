@@ -7,7 +7,7 @@ import rados
 import rbd
 
 from ..cluster.omap import read_omap
-from ..errors import AlreadyExists, InvalidArgument
+from ..errors import AlreadyExists, InvalidArgument, NotSupported
 from ..wire.constants import Feature
 from ..worker import removal_rules as rules
 from .access import explaining, open_image, open_pool
@@ -38,6 +38,8 @@ def _confirm(ioctx: "rados.Ioctx", spec: PoolSpec) -> int:
     records = _records(ioctx)
     held = sum(record.held and records.confirmed < record.since
                for record in records.missing.values())
+    if held and rules.CONFIRMED in records.later:
+        raise NotSupported(f"pool '{spec}': {records.later[rules.CONFIRMED]}")
     if held:
         with explaining(f"pool '{spec}': can't confirm the removal of copies"), \
                 rados.WriteOpCtx() as op:

@@ -3,7 +3,7 @@
 An entry is JSON, in the omap of `OBJECT` of the pool that it belongs to under its level's key, or
 in the manager's key/value store for all pools::
 
-    {"rules": [{"interval": "1h", "start_time": "14:00:00", "since": 1700000000}],
+    {"version": 1, "rules": [{"interval": "1h", "start_time": "14:00:00", "since": 1700000000}],
      "paused": 0, "since": 0, "name": "image1"}
 
 ``paused`` is the moment from which on nothing of the level runs, 0 if it does; ``since`` the moment
@@ -15,11 +15,13 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Dict, Iterable, Mapping, NamedTuple, Optional, Tuple
 
+from .. import versions
 from ..errors import InvalidArgument, MalformedData
 from .levels import ImageKey, Level, levels_of
 from .rules import Rule, moment_of, typed
 
 OBJECT = "mirror_mgr_snapshot_schedule"
+VERSION = 1
 
 # What reading JSON that anybody may have written raises, and taking it for what it is not.
 UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
@@ -56,7 +58,8 @@ class Entry:
         return not self.rules and not self.paused
 
     def encode(self) -> bytes:
-        return json.dumps({"rules": [rule.to_dict() for rule in self.rules], "paused": self.paused,
+        return json.dumps({versions.KEY: VERSION,
+                           "rules": [rule.to_dict() for rule in self.rules], "paused": self.paused,
                            "since": self.since, "name": self.name}).encode()
 
 
@@ -67,9 +70,13 @@ def _sorted(rules: Iterable[Rule]) -> Tuple[Rule, ...]:
 
 @lru_cache(maxsize=1 << 15)
 def decode_entry(value: bytes) -> Entry:
-    """Raise MalformedData where that is no entry, or one of a rule that can't be."""
+    """Raise MalformedData where that is no entry, or one of a rule that can't be.
+
+    Raise NotSupported for one of a later mirror_mgr.
+    """
     try:
         found = json.loads(value)
+        versions.require(found, VERSION, "it")
         return Entry(_sorted(map(Rule.from_dict, typed(found, "rules", list))),
                      moment_of(found, "paused"), moment_of(found, "since"),
                      typed(found, "name", str, ""))

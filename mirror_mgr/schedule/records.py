@@ -7,11 +7,13 @@ import json
 from dataclasses import dataclass, replace
 from typing import Any, Dict, Iterable, NamedTuple, Optional
 
+from .. import versions
 from ..errors import MalformedData
 from .entries import UNREADABLE
 from .rules import END
 
 OBJECT = "mirror_mgr_snapshot_runs"
+VERSION = 1
 FAILING = 3  # failures in a row
 
 
@@ -63,13 +65,14 @@ class Record:
         return replace(self, skipped=self.skipped + count)
 
     def encode(self) -> bytes:
-        return json.dumps(vars(self), separators=(",", ":")).encode()
+        return json.dumps({versions.KEY: VERSION, **vars(self)}, separators=(",", ":")).encode()
 
 
 def decode_record(value: bytes) -> Record:
-    """Raise MalformedData where that is no record."""
+    """Raise MalformedData where that is no record, NotSupported for one of a later mirror_mgr."""
     try:
         found: Dict[str, Any] = json.loads(value)
+        versions.require(found, VERSION, "it")
         default = vars(Record())
         record = Record(**{name: type(default[name])(value)
                            for name, value in found.items() if name in default})

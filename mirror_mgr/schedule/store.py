@@ -13,13 +13,14 @@ from typing import (
     Mapping,
     NamedTuple,
     Optional,
+    Set,
     Tuple,
     TypeVar,
 )
 
 from ..cluster.connection import Connection
 from ..cluster.pool import Pool
-from ..errors import MalformedData, NotFound
+from ..errors import MalformedData, NotFound, NotSupported
 from . import entries, rbd_support, records
 from .entries import Entry
 from .host import Host
@@ -56,6 +57,7 @@ class Store:
     def __init__(self, connection: Connection, host: Host) -> None:
         self._connection = connection
         self._host = host
+        self._later: Set[Tuple[int, str]] = set()  # whose records a later mirror_mgr wrote
 
     async def read_pool(self, pool_id: int) -> Part:
         part = Part.empty()
@@ -85,16 +87,33 @@ class Store:
                 if rbd_support.is_option(option["name"]) and option["value"]]
 
     async def read_records(self, pool_id: int) -> Dict[ImageKey, Record]:
-        """One that is damaged is left out: its image starts afresh."""
+        """One that is damaged is left out: its image starts afresh.
+
+        So is one of a later mirror_mgr, which stays as it is.
+        """
         found: Dict[Level, Record] = {}
-        await self._read(pool_id, records.OBJECT, {},
-                         partial(_decode, found, records.decode_record))
+
+        def take(level: Level, value: bytes) -> None:
+            try:
+                found[level] = records.decode_record(value)
+            except NotSupported:
+                self._later.add((pool_id, level.key))
+                raise
+
+        damaged: Dict[str, str] = {}
+        await self._read(pool_id, records.OBJECT, damaged, take)
+        for where, wrong in damaged.items():
+            self._host.log.warning("%s: %s", where, wrong)
         return {_image(level): record for level, record in found.items() if level.image_id}
 
     async def save(self, pool_id: Optional[int], changes: Mapping[Level, Entry]) -> None:
-        """Write entries of a pool, all or none; remove those that are empty."""
+        """Write entries of a pool, all or none; remove those that are empty.
+
+        Raise NotSupported where one would replace that of a later mirror_mgr.
+        """
         values = {level.key: None if entry.is_empty else entry.encode()
                   for level, entry in changes.items()}
+        await self._require_none_later(pool_id, values)
         if pool_id is not None:
             await self._pool(pool_id).change_omap(entries.OBJECT, values)
             return
@@ -102,9 +121,24 @@ class Store:
             await self._connection.run(
                 self._host.set_store, KEY, None if value is None else value.decode())
 
+    async def _require_none_later(self, pool_id: Optional[int], keys: Iterable[str]) -> None:
+        if pool_id is None:
+            value = await self._connection.run(self._host.get_store, KEY)
+            stored = {} if not value else dict.fromkeys(keys, value.encode())
+        else:
+            stored = await self._omap(pool_id, entries.OBJECT)
+        for key in keys:
+            try:
+                entries.decode_entry(stored.get(key, b""))
+            except MalformedData:
+                pass  # it is damaged, or not there
+            except NotSupported as error:
+                raise NotSupported(f"the schedule that is there: {error.message}") from None
+
     async def save_records(self, pool_id: int, found: Mapping[ImageKey, Record]) -> None:
+        changes = {Level.of_image(image).key: record.encode() for image, record in found.items()}
         await self._pool(pool_id).change_omap(records.OBJECT, {
-            Level.of_image(image).key: record.encode() for image, record in found.items()})
+            key: value for key, value in changes.items() if (pool_id, key) not in self._later})
 
     async def forget(self, pool_id: int, images: Iterable[ImageKey]) -> None:
         """Remove what there is of images that are gone."""
@@ -136,16 +170,18 @@ class Store:
                 "prefix": "config set", "who": option["section"], "name": option["name"],
                 "value": (left or b"").decode()})
 
+    async def _omap(self, pool_id: int, oid: str) -> Dict[str, bytes]:
+        try:
+            return await self._pool(pool_id).omap(oid)
+        except NotFound:
+            return {}
+
     def _pool(self, pool_id: int) -> Pool:
         return self._connection.pool(pool_id)
 
     async def _read(self, pool_id: int, oid: str, damaged: Dict[str, str],
                     take: Callable[[Level, bytes], None]) -> None:
-        try:
-            omap = await self._pool(pool_id).omap(oid)
-        except NotFound:
-            return
-        for key, value in omap.items():
+        for key, value in (await self._omap(pool_id, oid)).items():
             named = quote(key) if key.isprintable() else "--omap-key-file FILE"
             with _noting(damaged, f"key {key!a} of object {oid}",
                          f"rados -p {self._connection.pool_name(pool_id)} rmomapkey {oid} {named}"):
@@ -158,6 +194,8 @@ def _noting(damaged: Dict[str, str], where: str, removal: str) -> Iterator[None]
         yield
     except MalformedData as error:
         damaged[where] = f"{error.message}; to be rid of it: {removal}"
+    except NotSupported as error:
+        damaged[where] = error.message
 
 
 def _decode(found: Dict[Level, T], decode: Callable[[bytes], T], level: Level,

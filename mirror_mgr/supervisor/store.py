@@ -3,15 +3,18 @@
 One key of the manager's key/value store (a write is a monitor round, so only changes are
 written)::
 
-    workers    {"mirror-mgr.0": {"pid": 17, "addresses": ["127.0.0.1:0/123", ...]}}
+    workers    {"mirror-mgr.0": {"version": 1, "pid": 17, "addresses": ["127.0.0.1:0/123", ...]}}
 """
 
 import json
 from typing import Any, Dict, List, NamedTuple, Tuple
 
+from .. import versions
+from ..errors import MirrorError
 from .host import Host
 
 KEY = 'workers'
+VERSION = 1
 MOST_ADDRESSES = 4
 
 
@@ -28,20 +31,28 @@ class Known(NamedTuple):
 
 
 def load(host: Host) -> Dict[str, Known]:
-    """Return the workers by id; none where the value is missing or is not ours."""
+    """Return the workers by id; none where the value is missing or is not ours.
+
+    Nor where a later mirror_mgr wrote it: what is lost is who the dead were, which the locks tell.
+    """
     try:
         value = json.loads(host.get_store(KEY) or '{}')
         return {str(worker): _known(item) for worker, item in value.items()}
+    except MirrorError as error:
+        host.log.warning('%s; starting afresh', error)
+        return {}
     except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError):
         host.log.warning('the stored list of workers cannot be read; starting afresh')
         return {}
 
 
 def save(host: Host, workers: Dict[str, Known]) -> None:
-    value = {worker: known._asdict() for worker, known in workers.items()}
+    value = {worker: {versions.KEY: VERSION, **known._asdict()}
+             for worker, known in workers.items()}
     host.set_store(KEY, json.dumps(value, sort_keys=True))
 
 
 def _known(item: Dict[str, Any]) -> Known:
+    versions.require(item, VERSION, 'the stored list of workers')
     addresses: List[str] = [str(address) for address in item['addresses']]
     return Known(int(item['pid']), tuple(addresses[:MOST_ADDRESSES]))

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Callable, Dict, Iterable, List, Mapping, Optional, Set
 
 from ..cluster.pool import Pool
@@ -85,6 +85,9 @@ class MissingPrimaries:
         seen = _Seen({}, {}, set())
         if ours and await self._is_the_peer():
             seen = await self._look_closely({i: missing[i] for i in ours.values()})
+            for gid in [gid for gid in seen.gone if records.is_later(gid)]:
+                del seen.gone[gid]
+                seen.stays[gid] = status.recorded_later(records.later[rules.MISSING + gid])
             records = await self._note(records, seen.gone, copies)
             await self._judge(records, {gid: ours[gid] for gid in seen.gone},
                               {gid: missing[ours[gid]].mode for gid in seen.gone})
@@ -209,13 +212,13 @@ class MissingPrimaries:
         missing = dict(known.missing)
         missing.update({gid: Record(now, name=name) for gid, name in gone.items()
                         if gid not in missing})
-        if rules.are_many(len(missing), copies):
+        if rules.are_many(len(missing) + len(known.later), copies):
             missing.update(rules.hold({gid: missing[gid] for gid in gone}, known.confirmed))
         changed = {gid: missing[gid] for gid in gone if known.missing.get(gid) != missing[gid]}
         if changed:
             await self._local.change_omap(rules.OBJECT, {
                 rules.MISSING + gid: record.encode() for gid, record in changed.items()})
-        return rules.Records(missing, known.confirmed)
+        return replace(known, missing=missing)
 
     async def _forget(self, global_ids: Iterable[str]) -> None:
         changes: Dict[str, Optional[bytes]] = {rules.MISSING + gid: None for gid in global_ids}

@@ -6,10 +6,11 @@ all stay, until an administrator confirms that or a week has passed.
 
 import enum
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Dict, Mapping
 
-from ..errors import MalformedData
+from .. import versions
+from ..errors import MalformedData, NotSupported
 
 OBJECT = "mirror_mgr_removals"
 """In each mirrored namespace: omap entries `missing_<global id>`, and `confirmed`, all JSON."""
@@ -38,12 +39,12 @@ class Record:
     name: str = ""
 
     def encode(self) -> bytes:
-        return json.dumps({"version": VERSION, "since": self.since, "held": self.held,
+        return json.dumps({versions.KEY: VERSION, "since": self.since, "held": self.held,
                            "name": self.name}).encode()
 
     @classmethod
     def decode(cls, data: bytes) -> "Record":
-        """Raise MalformedData."""
+        """Raise MalformedData, and NotSupported for one of a later mirror_mgr."""
         fields = _fields(data)
         held, name = fields.get("held", False), fields.get("name", "")
         if not isinstance(held, bool) or not isinstance(name, str):
@@ -52,20 +53,30 @@ class Record:
 
 
 def encode_confirmed(now: float) -> bytes:
-    return json.dumps({"version": VERSION, "at": now}).encode()
+    return json.dumps({versions.KEY: VERSION, "at": now}).encode()
 
 
 @dataclass(frozen=True)
 class Records:
-    """All of a namespace.  `missing` by global id; `confirmed` is when an administrator did so."""
+    """All of a namespace.
+
+    :ivar missing: by global id
+    :ivar confirmed: when an administrator did so
+    :ivar later: why those are not read that a later mirror_mgr wrote, by their keys
+    """
 
     missing: Mapping[str, Record]
     confirmed: float = 0.0
+    later: Mapping[str, str] = field(default_factory=dict)
+
+    def is_later(self, global_id: str) -> bool:
+        return MISSING + global_id in self.later
 
     @classmethod
     def from_omap(cls, omap: Mapping[str, bytes]) -> "Records":
         """What does not decode counts as not there: then the time begins anew."""
         missing: Dict[str, Record] = {}
+        later: Dict[str, str] = {}
         confirmed = 0.0
         for key, value in omap.items():
             try:
@@ -75,7 +86,9 @@ class Records:
                     confirmed = _time(_fields(value), "at")
             except MalformedData:
                 continue
-        return cls(missing, confirmed)
+            except NotSupported as error:
+                later[key] = error.message
+        return cls(missing, confirmed, later)
 
 
 @dataclass
@@ -125,8 +138,9 @@ def _fields(data: bytes) -> Mapping[str, Any]:
         fields = json.loads(data)
     except (ValueError, RecursionError):
         fields = None
-    if not isinstance(fields, dict) or fields.get("version") != VERSION:
+    if not isinstance(fields, dict):
         raise MalformedData(f"a record in {OBJECT} does not decode")
+    versions.require(fields, VERSION, f"a record in {OBJECT}")
     return fields
 
 

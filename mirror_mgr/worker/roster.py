@@ -10,9 +10,11 @@ import json
 from dataclasses import dataclass, replace
 from typing import FrozenSet, Iterable, Optional, Tuple
 
+from .. import versions
 from ..errors import MalformedData
 
 SLOTS = 256
+VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -90,21 +92,26 @@ class Roster:
 
     def encode(self) -> bytes:
         return json.dumps({
+            versions.KEY: VERSION,
             "members": [[one.id, one.handle, one.address] for one in self.members],
             "owners": self.owners}).encode()
 
     @classmethod
     def decode(cls, data: bytes) -> "Roster":
-        """Nothing at all is a roster without members.  Raise MalformedData."""
+        """Nothing at all is a roster without members.
+
+        Raise MalformedData, and NotSupported for one of later workers.
+        """
         if not data:
             return cls()
         try:
             fields = json.loads(data)
+            versions.require(fields, VERSION, "the roster of workers")
             roster = cls(tuple(Member(int(i), int(handle), str(address))
                                for i, handle, address in fields["members"]),
                          tuple(None if owner is None else int(owner)
                                for owner in fields["owners"]))
-        except (ValueError, LookupError, TypeError, OverflowError, RecursionError):
+        except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError):
             raise MalformedData("the roster of workers does not decode") from None
         if len(roster.owners) != SLOTS:
             raise MalformedData(f"the roster of workers has {len(roster.owners)} slots")

@@ -161,6 +161,12 @@ def primary_gone(since: float, until: float, held: bool, pool: str) -> ImageStat
         "note": reason, "standing": standing, "standing_since": int(since)})
 
 
+def recorded_later(why: str) -> ImageStatus:
+    """Of a copy whose primary is gone, as a later mirror_mgr has noted: `why` it is not read."""
+    return _with_note(StatusState.ERROR, "remote image no longer exists", states.ERROR,
+                      f"its primary is missing, and the copy is kept: {why}")
+
+
 def nobodys(demoted: bool) -> ImageStatus:
     """Of an image that is not primary, is no copy of the peer's pool, and is not mirrored there.
 

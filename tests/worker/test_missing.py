@@ -195,6 +195,19 @@ class TestWhenACopyGoes:
         sites.look(29)
         assert sites.is_image("i")
 
+    def test_not_while_a_later_version_keeps_the_record(self, sites):
+        sites.lose("i")
+        sites.look()
+        [(key, value)] = sites.b.records[rules.OBJECT].items()
+        later = {key: value.replace(b'"version": 1', b'"version": 2')}
+        sites.b.records[rules.OBJECT] = dict(later)
+        sites.look(30 * DAY)
+        assert sites.is_image("i") and sites.b.records[rules.OBJECT] == later
+        assert "upgrade mirror_mgr" in sites.told["gi"].reason and not sites.worker.kept
+        sites.find("i")
+        sites.look()
+        assert not sites.told and sites.b.records[rules.OBJECT] == later
+
     def test_by_another_worker_the_time_goes_on(self, sites):
         sites.lose("i")
         sites.look()

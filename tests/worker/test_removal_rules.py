@@ -74,7 +74,7 @@ class TestRecords:
         assert 0 <= found.confirmed < 1e11
 
     @pytest.mark.parametrize("data", [
-        b"", b"[]", b"{}", b"1", b'{"version": 2, "since": 1}', b'{"version": 1}',
+        b"", b"[]", b"{}", b"1", b'{"version": 0, "since": 1}', b'{"version": 1}',
         b'{"version": 1, "since": true}', b'{"version": 1, "since": -1}',
         b'{"version": 1, "since": NaN}', b'{"version": 1, "since": Infinity}',
         b'{"version": 1, "since": 1, "held": 1}', b'{"version": 1, "since": 1, "name": null}',
