@@ -18,7 +18,8 @@ from qa.releases import Releases
 from qa.scenarios.stage import Stage
 from qa.sites import Lab
 
-NAMES = ("failovers", "disaster", "lives", "clones", "two_way", "crowd", "kinds", "schedules")
+ON_ANY_LAB = ("failovers", "disaster", "lives", "clones", "two_way", "crowd", "kinds", "schedules")
+NAMES = (*ON_ANY_LAB, "upgrade")
 
 
 def main(argv: List[str]) -> int:
@@ -26,14 +27,14 @@ def main(argv: List[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="scenario", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="\n".join(f"{name:10} {_module(name).__doc__}" for name in NAMES))
-    parser.add_argument("name", choices=NAMES + ("all",))
+    parser.add_argument("name", choices=NAMES + ("all",), help="all: but for upgrade")
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
     choice.add_options(parser)
     args = parser.parse_args(argv)
     releases = choice.settle("scenario", args.release, args.lab)
     try:
         with _lab(args.lab, releases) as lab:
-            for name in NAMES if args.name == "all" else (args.name,):
+            for name in ON_ANY_LAB if args.name == "all" else (args.name,):
                 print(f"== {name}: {_module(name).__doc__}", flush=True)
                 pool = f"{name.replace('_', '-')}-{os.getpid()}"
                 add_pool(lab, pool)
