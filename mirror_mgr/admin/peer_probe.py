@@ -127,15 +127,23 @@ def _look(request: Dict[str, Any]) -> Sight:
 
 
 def _pool(cluster: Any, request: Dict[str, Any]) -> Dict[str, Any]:
-    """The pool of that name; images may be in another, as pools can be renamed."""
+    """The pool of that name; images may be in another, as pools can be renamed.
+
+    Who asks for none is about to mirror from there.  Raise NotSupported where that is not possible.
+    """
     import rados
     import rbd
+
+    from ..cluster.abilities import require_ping
 
     wanted = frozenset(request["global_ids"])
     try:
         named = _pool_named(cluster, request["pool"], request["namespace"], wanted)
     except rados.ObjectNotFound:
         named = {}
+    if named and not wanted:
+        with cluster.open_ioctx(request["pool"]) as ioctx:
+            require_ping(ioctx)
     if not wanted or named.get("images"):
         return named
     for name in cluster.list_pools():
@@ -161,8 +169,16 @@ def _pool_named(cluster: Any, name: str, namespace: str,
                 name, namespace, seen.spec)))) for global_id, seen in images.items()}
         mode = int(rbd.RBD().mirror_mode_get(ioctx))
         ioctx.set_namespace("")
-        return {"pool_mode": mode, "mirror_uuid": rbd.RBD().mirror_uuid_get(ioctx),
-                "images": images}
+        return {"pool_mode": mode, "mirror_uuid": _mirror_uuid(ioctx), "images": images}
+
+
+def _mirror_uuid(ioctx: Any) -> str:
+    import rbd
+
+    try:
+        return str(rbd.RBD().mirror_uuid_get(ioctx))
+    except rbd.ImageNotFound:  # it was never mirrored
+        return ""
 
 
 def _images(ioctx: Any, wanted: FrozenSet[str]) -> Dict[str, SeenImage]:

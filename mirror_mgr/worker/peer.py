@@ -6,6 +6,7 @@ import logging
 from dataclasses import dataclass
 from typing import Dict, Optional
 
+from ..cluster.abilities import TOO_OLD
 from ..cluster.connection import Connection
 from ..cluster.pool import Pool
 from ..cluster.snapsets import SnapsetReader
@@ -174,8 +175,11 @@ async def site_name(local: Connection) -> str:
 
 async def ping(remote: Connection, remote_pool_id: int, name: str, local_uuid: str) -> None:
     """Tell the other site that we are there: from now on its snapshots wait for us."""
-    await remote.pool(remote_pool_id).call(
-        MIRRORING, cls_rbd.mirror_peer_ping(name, local_uuid))
+    try:
+        await remote.pool(remote_pool_id).call(
+            MIRRORING, cls_rbd.mirror_peer_ping(name, local_uuid))
+    except NotSupported:
+        raise NotSupported(f"site {remote.name!r}: {TOO_OLD}") from None
 
 
 _proven = False

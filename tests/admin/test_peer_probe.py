@@ -1,6 +1,7 @@
 """With real processes: short programs that stand for the look at a peer site."""
 
 import sys
+from contextlib import nullcontext
 from typing import Any, Dict, FrozenSet, List, Optional
 
 import pytest
@@ -12,7 +13,7 @@ from mirror_mgr.admin.child import Start
 from mirror_mgr.admin.forks import Mark
 from mirror_mgr.admin.peer_probe import SeenImage, Sight, look
 from mirror_mgr.admin.token import Token
-from mirror_mgr.cluster import keys
+from mirror_mgr.cluster import abilities, keys
 from mirror_mgr.errors import DeadlineExceeded, MirrorError, NotSupported
 from mirror_mgr.wire.cephx import AES256K
 from mirror_mgr.wire.constants import SnapState
@@ -104,6 +105,19 @@ class TestWhereImagesAre:
     def test_nowhere(self) -> None:
         assert self.look(self.Cluster(p=frozenset("h"), q=frozenset("i")), "g") == "uuid of p"
         assert self.look(self.Cluster(q=frozenset("i")), "g") is None
+
+    def test_who_asks_for_no_image_is_about_to_mirror(
+            self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def require_ping(ioctx: Any) -> None:
+            raise NotSupported(f"{ioctx} is too old")
+
+        monkeypatch.setattr(abilities, "require_ping", require_ping)
+        monkeypatch.setattr(self.Cluster, "open_ioctx", lambda self, name: nullcontext(name),
+                            raising=False)
+        cluster = self.Cluster(p=frozenset("g"))
+        with pytest.raises(NotSupported, match="p is too old"):
+            self.look(cluster)
+        assert self.look(cluster, "g") == "uuid of p"
 
     def test_no_other_pool_is_read_for_no_image(self) -> None:
         cluster = self.Cluster(q=frozenset("g"))

@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from mirror_mgr.errors import AccessDenied, DeadlineExceeded, NotFound
+from mirror_mgr.errors import AccessDenied, DeadlineExceeded, NotFound, NotSupported
 from mirror_mgr.wire.constants import MirrorMode, PeerDirection
 from mirror_mgr.wire.header import MIRRORING
 from mirror_mgr.wire.mirror import MirrorPeer, MirrorPool
@@ -117,6 +117,13 @@ def test_a_ping_says_who_we_are():
     remote = FakeConnection("b")
     asyncio.run(peers.ping(remote, 5, "site-a", "uuid-of-a"))
     assert remote.pool(5).pings == [("site-a", "uuid-of-a")]
+
+
+def test_a_site_that_is_too_old_is_told_of():
+    remote = FakeConnection("b")
+    remote.pool(5).error = NotSupported("mirror_peer_ping")
+    with pytest.raises(NotSupported, match="site 'b': .* upgrade that site to Ceph 16 or later"):
+        asyncio.run(peers.ping(remote, 5, "site-a", "uuid-of-a"))
 
 
 def test_a_pool_that_was_never_mirrored():
