@@ -321,7 +321,7 @@ def test_the_store_is_written_only_on_a_change(bench):
     bench.tick(20)
     assert bench.host.writes == 1
     assert json.loads(bench.host.stored['workers']) == {
-        ZERO: {'pid': view.pid, 'addresses': [view.address]}}
+        ZERO: {'version': 1, 'pid': view.pid, 'addresses': [view.address]}}
 
 
 def test_a_new_manager_knows_the_dead_of_the_old_one(bench):
