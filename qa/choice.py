@@ -3,7 +3,7 @@
 import argparse
 import sys
 from pathlib import Path
-from typing import Optional
+from typing import Iterable, Optional
 
 from qa import releases, roots
 from qa.errors import LabError
@@ -22,26 +22,28 @@ def add_release(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--release", metavar="R", help=releases.HELP)
 
 
-def settle(program: str, release: Optional[str], lab: Optional[str] = None) -> Optional[Releases]:
+def settle(program: str, release: Optional[str], lab: Optional[str] = None,
+           places: Iterable[Path] = ()) -> Optional[Releases]:
     """Return the releases to run with, None for the host's own.
 
-    Where all sites are to have one that is not the host's, the program begins anew in its root.
-    What cannot be ends it, with one line.
+    Where all sites are to have one that is not the host's, the program begins anew in its root;
+    there it sees `places` too. What cannot be ends it, with one line.
     """
     try:
-        return enter(release, lab)
+        return enter(release, lab, places)
     except LabError as error:
         sys.exit(f"{program}: {error}")
 
 
-def enter(release: Optional[str], lab: Optional[str] = None) -> Optional[Releases]:
+def enter(release: Optional[str], lab: Optional[str] = None,
+          places: Iterable[Path] = ()) -> Optional[Releases]:
     """Do as :func:`settle`, but raise LabError."""
     asked = releases.parse(release) if release else None
     if lab is not None:
         there = Settings.load(Path(lab).resolve()).chosen()
         if asked not in (None, there):
             raise LabError(f"{lab}: this lab is of release {there}, not {asked}")
-        asked = there
+        asked, places = there, [Path(lab).resolve(), *places]
     if asked is not None:
-        roots.run_there(asked, [Path(lab).resolve()] if lab else [])
+        roots.run_there(asked, places)
     return asked

@@ -37,7 +37,7 @@ set -e
 root=$1 environment=$2 folder=$3
 shift 3
 while [ "$1" != -- ]; do
-    mkdir -p "$root$1"
+    mkdir -p "$1" "$root$1"
     mount --rbind "$1" "$root$1"
     shift
 done
@@ -64,21 +64,14 @@ class Root:
     def entering(self, argv: Sequence[str], places: Iterable[Path] = ()) -> List[str]:
         """Return the command that runs `argv` in the root, from the same folder.
 
-        `places` are folders, made already, that it has to see besides those that are no part of
-        the system.
+        `places` are folders that it has to see, wherever they are, and that are made where they
+        are missing.
         """
         environment = REPOSITORY / ".venv"
         shared = shared_folders(os.listdir("/"), self.path, [REPOSITORY, *places])
         return ["unshare", "--mount", "--propagation", "private", "sh", "-c", _ENTER, "enter",
                 str(self.path), str(self.path / "environments" / str(REPOSITORY).strip("/")),
                 str(environment.resolve()), *shared, "--", f"PATH={PATH}", *argv]
-
-    def require(self) -> None:
-        """Raise LabError when it cannot be entered."""
-        if os.geteuid() != 0:
-            raise LabError("only root can run another release; run me as root")
-        if not self.path.is_dir():
-            raise LabError(f"{self.path}: there is no such root; qa/setup makes it")
 
     def make(self) -> None:
         """Make it, unless it is there, and the Python environment of this clone in it.

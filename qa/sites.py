@@ -380,9 +380,9 @@ class Site:
     def _older_keys(self, program: str, options: Sequence[str]) -> Sequence[str]:
         """Return the options by which the site's keys are of the type that all releases read.
 
-        None where the program knows only that type, or where all sites know the newer one.
+        None where the program knows only that type, or nobody needs it.
         """
-        if self._settings.chosen().single:
+        if self._settings.chosen().single and not self._settings.older_keys:
             return ()
         known = _subprocess(self.argv(program, "--help"), capture_output=True)
         return options if options[0] in known.stdout + known.stderr else ()
@@ -490,8 +490,9 @@ class Lab:
 
     `directory` must be missing, empty, or hold a lab that is down. Without `base_port` a free range
     is found. `mgr=False` leaves the managers out, `module=False` only our module. `releases` says
-    what Ceph each site has, when that is not the host's. As a context manager a lab is up inside
-    and gone afterwards.
+    what Ceph each site has, when that is not the host's. `older_keys` makes keys that every release
+    can read, as sites of different releases have in any case. As a context manager a lab is up
+    inside and gone afterwards.
     """
 
     def __init__(
@@ -504,6 +505,7 @@ class Lab:
         mgr: bool = True,
         module: bool = True,
         releases: Optional[Releases] = None,
+        older_keys: bool = False,
     ) -> None:
         self.directory = Path(directory).resolve()
         if len(os.fsencode(self.directory)) > LONGEST_DIRECTORY:
@@ -514,7 +516,8 @@ class Lab:
         module = module and mgr and (REPOSITORY / "mirror_mgr" / "module.py").exists()
         self._asked_port = base_port
         chosen = releases.by_site if releases else dict.fromkeys(sites, of_host())
-        self._settings = Settings(list(sites), 0, memstore, osds, mgr, module, chosen)
+        self._settings = Settings(list(sites), 0, memstore, osds, mgr, module, chosen,
+                                  older_keys)
         self.sites: Dict[str, Site] = {}
 
     @classmethod
