@@ -82,7 +82,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> None:
     """Go to where the release is that is asked for, or that of the lab to run on."""
-    lab = os.environ.get("MIRROR_MGR_LAB") if config.option.markexpr == "live" else None
+    is_live = config.option.markexpr.startswith("live")
+    lab = os.environ.get("MIRROR_MGR_LAB") if is_live else None
     try:
         choice.enter(config.option.release, lab)
     except LabError as error:
@@ -91,6 +92,6 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> Optional[bool]:
     """Leave tests/live alone unless it is asked for."""
-    if config.option.markexpr != "live" and LIVE in (collection_path, *collection_path.parents):
-        return True
-    return None
+    if config.option.markexpr.startswith("live"):
+        return None
+    return True if LIVE in (collection_path, *collection_path.parents) else None

@@ -13,15 +13,20 @@ from qa.sites import Lab, Site
 from tests.live.labs import lab_with
 
 LIVE = Path(__file__).parent
+# The files that run with each release of Ceph, and between each two.
+ACROSS = ("test_clones", "test_exchange", "test_journal", "test_journal_clones", "test_parity",
+          "test_rounds", "test_scenarios", "test_supervisor")
 _numbers = itertools.count(1)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: List[pytest.Item]) -> None:
-    """Mark every test here as live."""
+    """Mark every test here as live, and where releases can differ also as across."""
     for item in items:
         if LIVE in item.path.parents:
             item.add_marker(pytest.mark.live)
+            if item.path.stem in ACROSS:
+                item.add_marker(pytest.mark.across)
 
 
 @pytest.fixture(scope="session")
