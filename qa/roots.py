@@ -174,13 +174,21 @@ def shared_folders(top: Iterable[str], root: Path, places: Iterable[Path]) -> Li
 
 def mirror() -> str:
     """Return the mirror of Debian that the host's apt uses. Raise LabError when it has none."""
+    found = _mirrors()
+    if not found:
+        # It knows what is Debian's only once it has the lists.
+        subprocess.run(["apt-get", "update", "-q"], stdin=subprocess.DEVNULL, capture_output=True)
+        found = _mirrors()
+    if not found:
+        raise LabError("apt has no mirror of Debian to make a root from; add one to its sources")
+    return found[0]
+
+
+def _mirrors() -> List[str]:
     listed = subprocess.run(
         ["apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages",
          "Label: Debian"], check=True, stdout=subprocess.PIPE, text=True).stdout
-    found = [uri for uri in listed.split() if re.match("https?://", uri)]
-    if not found:
-        raise LabError("apt knows no mirror of Debian to make a root from; see `apt-get update`")
-    return found[0]
+    return [uri for uri in listed.split() if re.match("https?://", uri)]
 
 
 def reason(log: str) -> str:
