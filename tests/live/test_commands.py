@@ -110,7 +110,7 @@ def test_peers_by_hand(site_a: Site, pool: str) -> None:
     for key, value in (("client", "client.d"), ("site-name", "site-d"), ("mon-host", "10.0.0.4"),
                        ("direction", "tx-only"), ("direction", "rx-tx")):
         peer("set", uuid, key, value)
-    peer("set", uuid, "key-file", "-i", "-", input=KEY[::-1].strip("=") + "==")
+    peer("set", uuid, "key-file", "-i", "-", input=KEY.replace("cj++", "dj++"))
     changed = known()[0]
     assert changed.pop("key") != KEY
     assert changed == {"uuid": uuid, "direction": "rx-tx", "site_name": "site-d",
