@@ -8,7 +8,7 @@ import rados
 import rbd
 
 from ..cluster import keys
-from ..errors import DeadlineExceeded, InvalidArgument, NotFound, NotSupported, from_errno
+from ..errors import DeadlineExceeded, InvalidArgument, NotFound, from_errno
 from ..model import Peer
 from . import sites, token
 from .access import explaining, open_pool
@@ -82,7 +82,7 @@ def _look(look: Look, leads_to: Token, spec: PoolSpec) -> Sight:
                          f"client.{leads_to.client_id} with its key; make a new token at that site"
                          f"{keys.hint(leads_to.key)}")
     if sight.errno == errno.EOPNOTSUPP:
-        raise NotSupported(f"token: {sight.error}")
+        raise InvalidArgument(f"token: {sight.error}")
     if sight.errno:
         raise from_errno(sight.errno, f"token: can't connect to the monitors at "
                          f"{leads_to.mon_host}: {os.strerror(sight.errno)}; "

@@ -3,12 +3,12 @@
 import random
 import time
 from contextlib import ExitStack, contextmanager
-from typing import Any, Dict, Iterator, Optional
+from typing import Any, Dict, Iterator, List, Optional
 
 import rbd
 
 from qa.errors import LabError
-from qa.images import checksum, mirror_snapshots, opened
+from qa.images import MirrorSnapshot, checksum, mirror_snapshots, opened
 from qa.ledger import Client, Ledger
 from qa.many import snapshot_times
 from qa.releases import CEPH_SUITES
@@ -19,6 +19,7 @@ from qa.waiting import wait_for
 SCHEDULE = ("rbd-mirror", "snapshot", "schedule")
 OPTION = "mgr/mirror_mgr/concurrent_syncs"
 MIB = 16
+GONE_SECONDS = 3  # the data of a snapshot goes before its name
 DISK, DATABASE = "disk", "database"
 
 
@@ -129,23 +130,27 @@ class _Sites:
         self._hold_against_ledgers()
 
     def _compare_snapshots(self, here: Site, there: Site, name: str) -> None:
-        """Each whole mirror snapshot of the copy shows what the primary's shows.
-
-        Old ones go meanwhile; the newest that the copy has whole does not.
-        """
-        with opened(there, self._stage.pool, name) as image:
-            copies = [snapshot for snapshot in mirror_snapshots(image) if snapshot.complete]
+        """Each whole mirror snapshot of the copy shows what the primary's shows, the newest at
+        least: older ones are about to go."""
         compared = 0
-        for copy in copies:
-            ours = self._digest(there, name, copy.id)
-            theirs = self._digest(here, name, copy.primary_id)
-            if ours is not None and theirs is not None:
+        for copy in self._copies(there, name):
+            both = {self._digest(there, name, copy.id), self._digest(here, name, copy.primary_id)}
+            if len(both) == 1 and None not in both:
                 compared += 1
-                assert ours == theirs, (f"{name}: snapshot {copy.id} of {there.name} is not "
-                                        f"{copy.primary_id} of {here.name}")
+                continue
+            time.sleep(GONE_SECONDS)
+            gone = (copy not in self._copies(there, name)
+                    or self._digest(here, name, copy.primary_id) is None)
+            assert gone, (f"{name}: snapshot {copy.id} of {there.name} is not {copy.primary_id} "
+                          f"of {here.name}")
         assert compared, f"{name}: {there.name} has no snapshot that {here.name} has"
 
+    def _copies(self, site: Site, name: str) -> List[MirrorSnapshot]:
+        with opened(site, self._stage.pool, name) as image:
+            return [snapshot for snapshot in mirror_snapshots(image) if snapshot.complete]
+
     def _digest(self, site: Site, name: str, snapshot: Optional[int]) -> Optional[str]:
+        """None where there is no such snapshot any more."""
         try:
             with opened(site, self._stage.pool, name, snapshot) as image:
                 return checksum(image)

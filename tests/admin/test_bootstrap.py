@@ -78,7 +78,7 @@ def raising(error: MirrorError) -> bootstrap.Look:
     (seeing(pool_mode=DISABLED), errno.ENOSYS, "not enabled at the other site"),
     (seeing(errno=errno.EACCES), errno.EACCES, "refuse user client.rbd-mirror-peer"),
     (seeing(errno=errno.EACCES), errno.EACCES, "auth_allowed_ciphers, aes must be"),
-    (seeing(errno=errno.EOPNOTSUPP, error="the key can't be read"), errno.EOPNOTSUPP,
+    (seeing(errno=errno.EOPNOTSUPP, error="the key can't be read"), errno.EINVAL,
      "token: the key can't be read"),
     (seeing(errno=errno.EINVAL), errno.EINVAL, "can't connect"),
     (seeing(errno=errno.ETIMEDOUT), errno.ETIMEDOUT, "no monitor answers at 10.0.0.2"),

@@ -183,7 +183,7 @@ def test_tokens(site_a: Site, site_b: Site, pool: str, tmp_path: Path) -> None:
         (pack(mon_host=None), [], "'mon_host'"),
         (pack(fsid="11111111-1111-1111-1111-111111111111"), [], good["fsid"]),
         (pack(key="AQCC0sNhAAAAABAAqaxT5cXnn3T3nFEq8zA4Bg=="), [], "client.rbd-mirror-peer"),
-        (pack(key="x"), [], good["mon_host"]),
+        (pack(key="x"), [], "'key'"),
         (pack(client_id="nobody"), [], "client.nobody"),
         (pack(mon_host="no.such.host.invalid"), [], "no.such.host.invalid"),
     ]
