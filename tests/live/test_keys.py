@@ -18,10 +18,7 @@ CURE = "ceph mon set auth_allowed_ciphers aes,aes256k; ceph auth rotate client.{
 
 @pytest.fixture(autouse=True)
 def older(site_b: Site) -> None:
-    cluster = site_b.rados()
-    known = cluster.conf_get("mon_auth_allow_insecure_key")
-    cluster.shutdown()
-    if known or site_b.release not in ("16", "18"):
+    if not site_b.run("ceph", "config", "help", "mon_auth_allow_insecure_key").returncode:
         pytest.skip("its Ceph reads keys of type aes256k")
 
 

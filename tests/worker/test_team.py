@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from mirror_mgr.errors import DeadlineExceeded, MalformedData, NotReady
+from mirror_mgr.errors import DeadlineExceeded, MalformedData, NotReady, NotSupported
 from mirror_mgr.worker.roster import SLOTS, Roster
 from mirror_mgr.worker.team import Team
 from tests.virtual_time import run, settle
@@ -296,4 +296,15 @@ def test_a_roster_that_does_not_decode_names_the_cure():
         with pytest.raises(MalformedData) as caught:
             await one.look()
         assert "rbd_mirror_mgr" in str(caught.value)
+    run(body())
+
+
+def test_a_roster_of_later_workers_stays():
+    async def body():
+        meeting = Meeting()
+        await started(meeting, 1)
+        later = meeting.data = meeting.data.replace(b'"version": 1', b'"version": 2')
+        with pytest.raises(NotSupported, match="later mirror_mgr .* upgrade mirror_mgr"):
+            await Worker(meeting, 2).start()
+        assert meeting.data == later
     run(body())
