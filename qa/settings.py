@@ -24,6 +24,7 @@ class Settings:
     # Of Ceph, by the site's name; those that are not named have the host's.
     releases: Dict[str, str] = field(default_factory=dict)
     older_keys: bool = False
+    installed: bool = False
 
     @classmethod
     def load(cls, directory: Path) -> "Settings":

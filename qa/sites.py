@@ -331,9 +331,13 @@ class Site:
 
     def _link_modules(self) -> None:
         modules = self.directory / "modules"
+        if self._settings.installed:
+            modules.symlink_to(STOCK_MODULES)
+            return
         modules.mkdir()
         for entry in self._there(STOCK_MODULES).iterdir():
-            (modules / entry.name).symlink_to(STOCK_MODULES / entry.name)
+            if entry.name != "mirror_mgr":
+                (modules / entry.name).symlink_to(STOCK_MODULES / entry.name)
         (modules / "mirror_mgr").symlink_to(REPOSITORY / "mirror_mgr")
 
     def _there(self, path: Path) -> Path:
@@ -489,10 +493,11 @@ class Lab:
     """Real clusters in one directory and on ports of their own.
 
     `directory` must be missing, empty, or hold a lab that is down. Without `base_port` a free range
-    is found. `mgr=False` leaves the managers out, `module=False` only our module. `releases` says
-    what Ceph each site has, when that is not the host's. `older_keys` makes keys that every release
-    can read, as sites of different releases have in any case. As a context manager a lab is up
-    inside and gone afterwards.
+    is found. `mgr=False` leaves the managers out, `module=False` only our module; `installed=True`
+    has them load the one that is installed, not the clone's. `releases` says what Ceph each site
+    has, when that is not the host's. `older_keys` makes keys that every release can read, as sites
+    of different releases have in any case. As a context manager a lab is up inside and gone
+    afterwards.
     """
 
     def __init__(
@@ -506,6 +511,7 @@ class Lab:
         module: bool = True,
         releases: Optional[Releases] = None,
         older_keys: bool = False,
+        installed: bool = False,
     ) -> None:
         self.directory = Path(directory).resolve()
         if len(os.fsencode(self.directory)) > LONGEST_DIRECTORY:
@@ -517,7 +523,7 @@ class Lab:
         self._asked_port = base_port
         chosen = releases.by_site if releases else dict.fromkeys(sites, of_host())
         self._settings = Settings(list(sites), 0, memstore, osds, mgr, module, chosen,
-                                  older_keys)
+                                  older_keys, installed)
         self.sites: Dict[str, Site] = {}
 
     @classmethod
