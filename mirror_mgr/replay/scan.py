@@ -67,10 +67,14 @@ class Stopped:
 
 @dataclass(frozen=True)
 class Broken:
-    """The two sides do not fit together; only an administrator can decide."""
+    """The two sides do not fit together; only an administrator can decide.
+
+    `resync`: the copy has no changes of its own, so that to make it anew is the way out.
+    """
 
     reason: str
     split_brain: bool = False
+    resync: bool = False
 
 
 @dataclass(frozen=True)
@@ -184,7 +188,7 @@ def _not_ours_to_replay(newest: Snapshot, link: Link) -> Optional[Action]:
     if ns.is_non_primary and not ns.primary_mirror_uuid:
         return Stopped("force promoted")
     if ns.is_non_primary and ns.primary_mirror_uuid != link.remote_uuid:
-        return Broken("local image linked to unknown peer")
+        return Broken("local image linked to unknown peer", resync=True)
     return None
 
 
@@ -261,7 +265,7 @@ def _start(base: Optional[Snapshot], remote: ImageHeader,
         if remote.snapshot(ns.primary_snap_id) is None:
             return Broken("the primary no longer has the mirror snapshot that the copy was made "
                           "from, as when its peer is removed and added again; the copy has no "
-                          "changes of its own: resync it")
+                          "changes of its own", resync=True)
         return ns.primary_snap_id
     for snapshot in remote.mirror_snapshots:
         theirs = mirror(snapshot)

@@ -476,12 +476,19 @@ class ImageReplayer:
         elif isinstance(action, scan.Broken):
             self.copied_ns = None if action.split_brain and base and scan.mirror(
                 base).is_primary else _copied_ns(base, remote)
-            self._tell(status.failed(action.reason, action.split_brain))
+            cure = f"; make it anew: {self._resync_command}" if action.resync else ""
+            self._tell(status.failed(action.reason + cure, action.split_brain))
         else:
             self._note = _what_is_missing(action) or await self._name_in_the_way()
             self._tell(self._replaying(
                 remote, _copied_ns(base, remote),
                 scan.inherited(self.mirrored.global_id, base)))
+
+    @property
+    def _resync_command(self) -> str:
+        pool = self._local.connection.pool_name(self._local.pool_id)
+        spec = "/".join(filter(None, (pool, self._local.namespace, self.name)))
+        return f"ceph rbd-mirror image resync {spec}"
 
     def _stopped(self, reason: str, local: Optional[ImageHeader],
                  remote: ImageHeader) -> ImageStatus:

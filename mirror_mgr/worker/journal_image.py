@@ -319,12 +319,6 @@ class JournalImageReplayer(ImageReplayer):
             self._tell(status.disconnected(f"make it anew: {self._resync_command}"))
         return resync
 
-    @property
-    def _resync_command(self) -> str:
-        pool = self._local.connection.pool_name(self._local.pool_id)
-        spec = "/".join(filter(None, (pool, self._local.namespace, self.name)))
-        return f"ceph rbd-mirror image resync {spec}"
-
     def _belongs(self, peer: PeerClientData, last: Tag, remote: JournalHeader) -> bool:
         assert self._copy is not None
         return peer.image_id == self._copy.id and is_linked(
@@ -378,7 +372,7 @@ class JournalImageReplayer(ImageReplayer):
         except MalformedData as error:
             self._is_damaged, self._damaged_at = True, replay.report.position
             raise _Damaged(f"{error}; mend the journal at its primary site, or make the copy "
-                                f"anew: {self._resync_command}") from None
+                           f"anew: {self._resync_command}") from None
         finally:
             self._replay = None
             self.name = replay.name

@@ -416,6 +416,7 @@ class Administrators:
     def _remove_peers(self, name: str) -> None:
         for peer in self._peers(name):
             self._ceph(name, "rbd-mirror", "pool", "peer", "remove", self.pool, peer["uuid"])
+            self.model.peer_removed()
 
     def _peers(self, name: str) -> List[Dict[str, str]]:
         info = self._asked(name, "ceph", "rbd-mirror", "pool", "info", self.pool,

@@ -95,9 +95,11 @@ class Model:
     def __init__(self) -> None:
         self._images: Dict[Key, _Image] = {}
         # By global id: whose primary an administrator removed or disabled; who was promoted over
-        # another primary; when there was a primary last; what was demoted in order, and when.
+        # another primary; whose pool lost a peer; when there was a primary last; what was demoted
+        # in order, and when.
         self._retired: Set[str] = set()
         self._forced: Set[str] = set()
+        self._forgotten: Set[str] = set()
         self._primary_at: Dict[str, float] = {}
         self._demoted: Set[str] = set()
         self._handed_over: Dict[str, Contents] = {}
@@ -240,6 +242,11 @@ class Model:
             return []
         return _difference("lost-writes", key, image, expected, data)
 
+    def peer_removed(self) -> None:
+        """An administrator removed a peer: librbd forgets what the sites shared."""
+        self._forgotten.update(str(image.seen.global_id) for image in self._images.values()
+                               if image.seen.enabled)
+
     def resynced(self, key: Key) -> None:
         """An administrator wants the copy to be made anew."""
         self._excuse(key, "resync")
@@ -307,9 +314,13 @@ class Model:
 
     # --- what must come -------------------------------------------------------------------------
 
-    def is_forced(self, global_id: str) -> bool:
-        """Whether it was promoted over another primary, by which the sites may differ."""
-        return global_id in self._forced
+    def may_differ(self, global_id: str) -> bool:
+        """Whether status may say split-brain of it.
+
+        It was promoted over another primary; or a peer was removed, and with that what shows
+        which of the sites followed the other.
+        """
+        return global_id in self._forced or global_id in self._forgotten
 
     def is_retired(self, global_id: str) -> bool:
         """Whether the copies of it must go."""

@@ -15,6 +15,7 @@ REST_SECONDS = 150.0
 CURE_SECONDS = 15.0
 _SIGNS = ("Traceback (most recent call last)", "internal error", "*** Caught signal")
 _CURE = re.compile(r"\b(?:ceph rbd-mirror|rbd) [a-z]|rename or remove")
+_RESYNC = re.compile(r"make it anew: ceph rbd-mirror image resync (\S+)$")
 
 
 class Lack(NamedTuple):
@@ -126,13 +127,26 @@ class Rest:
         split = next(filter(None, (one.get("split_brain") for _, one in self._asked(lack.seen))),
                      None)
         if split:
-            if not people.model.is_forced(str(lack.seen.global_id)):
+            if not people.model.may_differ(str(lack.seen.global_id)):
                 people.judge([Fault("split-brain", f"{lack.name}: {lack.seen}")])
             self._follow(people.rng.choice(split["ways_out"]))
-        elif not lack.seen.primary and lack.what == "primary nowhere":
-            self._promote(lack)
-        elif lack.seen.primary:
-            self._make_room(lack)
+        elif not self._make_anew(lack):
+            if lack.seen.primary:
+                self._make_room(lack)
+            elif lack.what == "primary nowhere":
+                self._promote(lack)
+
+    def _make_anew(self, lack: Lack) -> bool:
+        """Resync what status says that of, and tell whether there was any."""
+        people = self._people
+        for name, one in self._asked(lack.seen):
+            told = _RESYNC.search(one.get("standing", {}).get("reason", ""))
+            seen = next((seen for seen in people.sight[name].values() if told
+                         and told[1] == people.spec(seen.name) and not seen.trashed), None)
+            if seen is not None:
+                people.image(name, seen, "resync", by="ceph")
+                return True
+        return False
 
     def _follow(self, way: Dict[str, Any]) -> None:
         people = self._people

@@ -187,6 +187,9 @@ class SiteConnection(FakeConnection):
     async def pool_names(self) -> Dict[int, str]:
         return {}
 
+    def pool_name(self, pool_id: int) -> str:
+        return "p"
+
 
 class SitePool(FakePool):
     """What the replay uses of cluster.pool.Pool."""

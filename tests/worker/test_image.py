@@ -299,7 +299,8 @@ class TestOnTwoSites:
             replay.replayer.wake()
             await settle()
             assert replay.replayer.status.standing == states.ERROR
-            assert "resync" in replay.replayer.status.reason
+            assert replay.replayer.status.reason.endswith(
+                f"; make it anew: ceph rbd-mirror image resync p/{replay.replayer.name}")
             assert replay.replayer.copied_ns is not None
             assert replay.replayer.status.state == StatusState.ERROR
             await replay.end()
