@@ -89,9 +89,8 @@ class Root:
     def remove(self) -> None:
         """Remove it. Raise LabError while something runs in it or is mounted there."""
         with self._locked():
-            for path in (self.path, self._part):
-                if path.is_dir():
-                    _remove(path)
+            _remove(self.path)
+            _remove(self._part)
 
     @property
     def _part(self) -> Path:
@@ -108,8 +107,7 @@ class Root:
             yield file.fileno()
 
     def _build(self, lock: int) -> None:
-        if self._part.exists():
-            _remove(self._part)
+        _remove(self._part)
         _install_mmdebstrap()
         print(f"setup: making {self.path} from Debian {self.suite}", flush=True)
         log = self.path.with_name(f"{self.path.name}.log")
@@ -240,6 +238,8 @@ def _execute(argv: Sequence[str]) -> NoReturn:
 
 
 def _remove(path: Path) -> None:
+    if not path.exists():
+        return
     pids = inhabitants(path)
     if pids:
         raise LabError(f"{path}: not removed, as processes {pids} run in it; end them first")

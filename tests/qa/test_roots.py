@@ -1,6 +1,8 @@
 """What a root is, what is mounted in it, and what is left of one that was interrupted."""
 
+import os
 from pathlib import Path
+from typing import Callable
 
 import pytest
 
@@ -52,3 +54,74 @@ def test_a_place_within_the_system_is_mounted_by_itself() -> None:
 ])
 def test_the_reason_is_the_first_error_of_a_log(log: str, expected: str) -> None:
     assert roots.reason(log) == expected
+
+
+MMDEBSTRAP = """\
+#!/bin/sh
+# The root is the last argument but one.
+while [ $# -gt 2 ]; do shift; done
+mkdir "$1" && touch "$1/new"
+"""
+NO_ANSWER = '#!/bin/sh\necho "E: Failed to fetch http://x: timed out" >&2; exit 1\n'
+
+
+@pytest.fixture
+def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+    """Have a root made by this program; return its folder."""
+    if os.geteuid() != 0:
+        pytest.skip("only root makes roots")
+    monkeypatch.setattr(roots, "mirror", lambda: "http://x")
+    monkeypatch.setattr(Root, "_make_environment", lambda self: None)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+
+    def make(program: str) -> Path:
+        (tmp_path / "bin").mkdir(exist_ok=True)
+        (tmp_path / "bin" / "mmdebstrap").write_text(program)
+        (tmp_path / "bin" / "mmdebstrap").chmod(0o755)
+        root = Root("python-3.9", tmp_path)
+        root.make()
+        return root.path
+
+    return make
+
+
+def test_what_an_interrupted_setup_left_is_made_anew(
+        tmp_path: Path, make: Callable[[str], Path]) -> None:
+    half = tmp_path / "python-3.9.part"
+    half.mkdir()
+    (half / "old").touch()
+    path = make(MMDEBSTRAP)
+    assert [entry.name for entry in path.iterdir()] == ["new"]
+    assert not half.exists()
+
+
+def test_a_root_that_is_there_is_used_again(make: Callable[[str], Path]) -> None:
+    path = make(MMDEBSTRAP)
+    (path / "used").touch()
+    assert (make(NO_ANSWER) / "used").exists()
+
+
+def test_nothing_is_left_of_one_that_cannot_be_made(
+        tmp_path: Path, make: Callable[[str], Path]) -> None:
+    with pytest.raises(LabError, match="python-3.9: not made: Failed to fetch http://x: timed out"):
+        make(NO_ANSWER)
+    assert not [entry for entry in tmp_path.glob("python-3.9*") if entry.is_dir()]
+
+
+def test_a_root_that_something_runs_in_is_not_removed(
+        make: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    path = make(MMDEBSTRAP)
+    monkeypatch.setattr(roots, "inhabitants", lambda path: [7])
+    with pytest.raises(LabError, match=r"processes \[7\] run in it"):
+        Root("python-3.9", path.parent).remove()
+    assert path.exists()
+
+
+def test_a_root_is_removed(make: Callable[[str], Path]) -> None:
+    path = make(MMDEBSTRAP)
+    Root("python-3.9", path.parent).remove()
+    assert not path.exists()
+
+
+def test_who_lives_in_our_own_root_is_known() -> None:
+    assert os.getpid() in roots.inhabitants(Path("/"))
