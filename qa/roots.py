@@ -120,6 +120,8 @@ class Root:
             raise LabError(f"{self.path}: not made: {reason(log.read_text())}; the mirror is that "
                            f"of apt, the log {log}")
         self._check_release()
+        # A power cut must not leave it with its name and without its files.
+        os.sync()
         self._part.rename(self.path)
 
     def _building(self) -> List[str]:
