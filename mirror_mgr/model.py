@@ -56,14 +56,18 @@ class Peer:
 class PoolInfo:
     """How mirroring is configured.
 
-    :ivar mode: ``disabled``, ``image`` or ``pool``
+    :ivar mode: ``disabled``, ``image``, ``pool`` or ``init-only``
     :ivar site_name: None in a namespace, and while mirroring is disabled
     :ivar peers: likewise
+    :ivar mirror_uuid: None while mirroring is disabled
+    :ivar remote_namespace: likewise, and where librbd mirrors none of another name
     """
 
     mode: str
     site_name: Optional[str] = None
     peers: Optional[Tuple[Peer, ...]] = None
+    mirror_uuid: Optional[str] = None
+    remote_namespace: Optional[str] = None
 
 
 @dataclass(frozen=True)

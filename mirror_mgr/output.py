@@ -60,6 +60,10 @@ def pool_info_json(info: PoolInfo) -> Dict[str, Any]:
     found: Dict[str, Any] = {"mode": info.mode}
     if info.site_name is not None:
         found["site_name"] = info.site_name
+    if info.mirror_uuid is not None:
+        found["mirror_uuid"] = info.mirror_uuid
+    if info.remote_namespace is not None:
+        found["remote_namespace"] = info.remote_namespace
     if info.peers is not None:
         found["peers"] = [_peer_json(peer) for peer in info.peers]
     return found
@@ -76,9 +80,11 @@ def _peer_json(peer: Peer) -> Dict[str, Any]:
 def pool_info_plain(info: PoolInfo) -> str:
     lines = [f"Mode: {info.mode}"]
     if info.site_name is not None:
-        lines += [f"Site Name: {info.site_name}", ""]
+        lines.append(f"Site Name: {info.site_name}")
+    if info.remote_namespace is not None:
+        lines += [f"Mirror UUID: {info.mirror_uuid}", f"Remote Namespace: {info.remote_namespace}"]
     if info.peers is not None:
-        lines.append("Peer Sites: " + ("" if info.peers else "none"))
+        lines += ["", "Peer Sites: " + ("" if info.peers else "none")]
         for peer in info.peers:
             lines += [""] + _peer_lines(peer)
     return "\n".join(lines)
@@ -266,8 +272,10 @@ def _split_brain_json(split: SplitBrain) -> Dict[str, Any]:
 
 
 def _site_json(site: SiteStatus) -> Dict[str, Any]:
-    return {"site_name": site.site_name, "mirror_uuids": site.mirror_uuid, "state": site.state,
-            "description": site.description, "last_update": local_time(site.last_update)}
+    return {"site_name": site.site_name, "mirror_uuid": site.mirror_uuid,
+            "mirror_uuids": site.mirror_uuid,  # as it was called up to release 19
+            "state": site.state, "description": site.description,
+            "last_update": local_time(site.last_update)}
 
 
 def _snapshot_json(snapshot: MirrorSnapshot) -> Dict[str, Any]:

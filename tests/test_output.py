@@ -89,6 +89,23 @@ Client: client.rbd-mirror-peer
 Mon Host: [v2:127.0.0.1:23000/0,v1:127.0.0.1:23001/0]"""
 
 
+def test_pool_info_of_remote_namespaces() -> None:
+    info = PoolInfo("init-only", "site-b", (), "m", "")
+    assert bare(output.pool_info_plain(info)) == """\
+Mode: init-only
+Site Name: site-b
+Mirror UUID: m
+Remote Namespace:
+
+Peer Sites: none"""
+    assert output.pool_info_json(info) == {
+        "mode": "init-only", "site_name": "site-b", "mirror_uuid": "m", "remote_namespace": "",
+        "peers": []}
+    namespace = PoolInfo("pool", mirror_uuid="m", remote_namespace="other")
+    assert output.pool_info_plain(namespace) == (
+        "Mode: pool\nMirror UUID: m\nRemote Namespace: other")
+
+
 def test_pool_info_leaves_out_what_a_direction_has_not() -> None:
     def shown(direction: str, mirror_uuid: str, client_name: str) -> str:
         peer = Peer("u", direction, "s", mirror_uuid, client_name)
@@ -292,7 +309,8 @@ def test_image_status_json() -> None:
         "service_id": "4290", "instance_id": "4292", "daemon_id": "b", "hostname": "vm",
         "entity": "client.b"}
     assert found["peer_sites"] == [{
-        "site_name": "site-b", "mirror_uuids": "d24f74ce-33ce-4be8-8b67-555394bbdc0f",
+        "site_name": "site-b", "mirror_uuid": "d24f74ce-33ce-4be8-8b67-555394bbdc0f",
+        "mirror_uuids": "d24f74ce-33ce-4be8-8b67-555394bbdc0f",
         "state": "up+replaying", "description": 'replaying, {"replay_state":"idle"}',
         "last_update": "2026-11-23 12:38:57", "standing": {
             "state": "up-to-date", "reason": "", "since": "2026-11-23T12:40:00Z",

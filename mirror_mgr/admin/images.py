@@ -12,7 +12,7 @@ from ..wire.constants import Feature
 from ..worker.protocol import ImageReport
 from . import names
 from .access import explaining, open_image, open_pool
-from .modes import read_mode
+from .modes import MIRRORED, read_mode
 from .specs import ImageSpec, PoolSpec
 from .words import IMAGE_MODES, word
 
@@ -48,7 +48,7 @@ def enable(cluster: "rados.Rados", spec: ImageSpec, mode: str,
 def _why_not_enabled(ioctx: "rados.Ioctx", spec: ImageSpec, image: "rbd.Image",
                      mode: str) -> Optional[str]:
     pool_mode = read_mode(ioctx, spec.pool_spec)
-    if pool_mode == "disabled":
+    if pool_mode not in MIRRORED:
         return _not_enabled_above(spec)
     if pool_mode == "pool":
         return (f"{_IN_POOL_MODE}; run: rbd feature enable {spec} journaling, or first: "
@@ -101,7 +101,7 @@ def _disable(ioctx: "rados.Ioctx", spec: ImageSpec, force: bool) -> None:
             if number != errno.EINVAL:
                 return None
             pool_mode = read_mode(ioctx, spec.pool_spec)
-            if pool_mode == "disabled":
+            if pool_mode not in MIRRORED:
                 return _not_enabled_above(spec)
             if pool_mode == "pool":
                 return (f"{_IN_POOL_MODE}; run: rbd feature disable {spec} journaling, or first: "
@@ -119,7 +119,7 @@ def _clones_are_mirrored(image: "rbd.Image") -> str:
     clones = sorted(str(ImageSpec(clone["pool"], clone["pool_namespace"], clone["image"]))
                     for clone in image.list_children2())
     return ("clones of it are mirrored still; first run: ceph rbd-mirror image disable CLONE; "
-            f"{_some(clones)} cloned from it")
+            f"{some(clones)} cloned from it")
 
 
 def snapshot(cluster: "rados.Rados", spec: ImageSpec) -> int:
@@ -173,7 +173,7 @@ def all_primary(ioctx: "rados.Ioctx", spec: PoolSpec) -> List[ImageSpec]:
     foreign = sorted(str(image) for image, found in mirrored.items() if not found.primary)
     if foreign:
         raise InvalidArgument(
-            f"pool '{spec}': {_some(foreign)} not primary here: disable mirroring at the primary "
+            f"pool '{spec}': {some(foreign)} not primary here: disable mirroring at the primary "
             "site first, or on each image by: ceph rbd-mirror image disable IMAGE --force")
     return list(mirrored)
 
@@ -239,7 +239,8 @@ def together(failures: Dict[ImageSpec, MirrorError]) -> MirrorError:
         f"{text}\nimages: {', '.join(sorted(names))}" for text, names in named.items()))
 
 
-def _some(names: List[str]) -> str:
+def some(names: List[str]) -> str:
+    """Return the first of these names, how many more there are, and the verb: "a, b are"."""
     shown = ", ".join(names[:3])
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return f"{shown}{more} {'is' if len(names) == 1 else 'are'}"

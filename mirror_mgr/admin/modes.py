@@ -1,4 +1,4 @@
-"""The mirroring mode of a pool or namespace: ``disabled``, ``image`` or ``pool``."""
+"""The mirroring mode of a pool or namespace: one of `words.POOL_MODES`."""
 
 import errno
 
@@ -9,6 +9,9 @@ from ..errors import InvalidArgument
 from .access import explaining
 from .specs import PoolSpec
 from .words import POOL_MODES, word
+
+MIRRORED = ("image", "pool")
+"""The modes in which images are mirrored."""
 
 
 def read_mode(ioctx: "rados.Ioctx", spec: PoolSpec) -> str:

@@ -2,10 +2,13 @@
 
 import rbd
 
+from ..wire.constants import MirrorMode
+
 POOL_MODES = {
     "disabled": rbd.RBD_MIRROR_MODE_DISABLED,
     "image": rbd.RBD_MIRROR_MODE_IMAGE,
     "pool": rbd.RBD_MIRROR_MODE_POOL,
+    "init-only": int(MirrorMode.INIT_ONLY),  # older releases have no name for it
 }
 IMAGE_MODES = {
     "journal": rbd.RBD_MIRROR_IMAGE_MODE_JOURNAL,

@@ -13,9 +13,12 @@ from .registry import Host, PoolText, Text, command
 
 @command("pool enable", "w")
 def enable(mgr: Host, pool: PoolText, mode: str = "pool",
-           site_name: Optional[Text] = None) -> str:
-    """Enable RBD mirroring in a pool or namespace; mode is 'image' or 'pool' (default)"""
-    news = pools.enable(mgr.rados, parse_pool(pool, strict=True), mode, site_name)
+           site_name: Optional[Text] = None, remote_namespace: Optional[Text] = None) -> str:
+    """Enable RBD mirroring in a pool or namespace; mode is 'image', 'pool' (default) or
+    'init-only', which only prepares a pool for it; --remote-namespace is the peer's namespace that
+    this one is mirrored with, where that is not the one of the same name"""
+    news = pools.enable(mgr.rados, parse_pool(pool, strict=True), mode, site_name,
+                        remote_namespace)
     mgr.supervisor.refresh()
     return news
 

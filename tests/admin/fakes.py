@@ -16,7 +16,7 @@ from mirror_mgr.wire.header import ImageHeader
 from mirror_mgr.wire.mirror import SiteStatus
 from tests.replay.headers import replica, writable
 
-DISABLED, IMAGE, POOL = 0, 1, 2
+DISABLED, IMAGE, POOL, INIT_ONLY = 0, 1, 2, 3
 OWN_ID = 1
 
 if not hasattr(rbd, "__file__"):  # python-rbd is not installed: its numbers from rbd/librbd.h
@@ -70,6 +70,8 @@ class FakeImage:
 class FakePool:
     def __init__(self) -> None:
         self.modes = {"": DISABLED}  # by namespace
+        self.remotes: Dict[str, str] = {}  # namespaces of the peer, likewise
+        self.old_osds = False
         self.images: Dict[Tuple[str, str], FakeImage] = {}
         self.peers: List[Dict[str, Any]] = []
         self.attributes: Dict[str, Dict[str, str]] = {}
@@ -172,13 +174,29 @@ class FakeRBD:
         return ioctx.pool.modes[ioctx.namespace]
 
     def mirror_mode_set(self, ioctx: FakeIoctx, mode: int) -> None:
+        if mode == INIT_ONLY and ioctx.pool.old_osds:
+            ioctx.pool.modes[ioctx.namespace] = IMAGE
+            raise failure(rbd.Error, errno.EINVAL)
         if mode == DISABLED and any(image.mirrored for (namespace, _), image
                                     in ioctx.pool.images.items() if namespace == ioctx.namespace):
             raise failure(rbd.Error, errno.EINVAL)
         ioctx.pool.modes[ioctx.namespace] = mode
 
+    def namespace_list(self, ioctx: FakeIoctx) -> List[str]:
+        return [name for name in ioctx.pool.modes if name]
+
+    def mirror_remote_namespace_get(self, ioctx: FakeIoctx) -> str:
+        return ioctx.pool.remotes.get(ioctx.namespace, ioctx.namespace)
+
+    def mirror_remote_namespace_set(self, ioctx: FakeIoctx, name: str) -> None:
+        if ioctx.pool.old_osds:
+            raise failure(rbd.Error, errno.EOPNOTSUPP)
+        if ioctx.pool.modes[ioctx.namespace] in (IMAGE, POOL):
+            raise failure(rbd.Error, errno.EINVAL)
+        ioctx.pool.remotes[ioctx.namespace] = name
+
     def mirror_uuid_get(self, ioctx: FakeIoctx) -> str:
-        return "HERE"
+        return f"HERE/{ioctx.namespace}" if ioctx.namespace else "HERE"
 
     def mirror_site_name_get(self, site: FakeSite) -> str:
         return site.site_name or site.fsid
@@ -321,8 +339,25 @@ class OpenImage:
 def install(patch: pytest.MonkeyPatch) -> None:
     """Put the fakes in the place of python-rbd."""
     patch.setattr(rbd, "RBD", FakeRBD)
+    patch.setattr(rbd, "RBD_MIRROR_MODE_INIT_ONLY", INIT_ONLY, raising=False)
     patch.setattr(rbd, "Image", OpenImage)
     patch.setattr(headers, "read", _read_headers)
+
+
+class OlderRBD:
+    """The same of release 18 and before: it knows nothing of remote namespaces."""
+
+    def __init__(self) -> None:
+        self._newer = FakeRBD()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._newer, name)
+
+
+def install_older(patch: pytest.MonkeyPatch) -> None:
+    """Take what release 20 brought away."""
+    patch.setattr(rbd, "RBD", OlderRBD)
+    patch.setattr(rbd, "RBD_MIRROR_MODE_INIT_ONLY", None)
 
 
 def _read_headers(ioctx: FakeIoctx, image_ids: Iterable[str]) -> Dict[str, ImageHeader]:
