@@ -60,6 +60,17 @@ def _enter_namespace(ioctx: "rados.Ioctx", spec: PoolSpec) -> None:
 
 
 @contextmanager
+def in_default_namespace(ioctx: "rados.Ioctx") -> Iterator[None]:
+    """Have an ioctx of any namespace be one of its pool's default namespace for a while."""
+    namespace = ioctx.get_namespace()
+    ioctx.set_namespace("")
+    try:
+        yield
+    finally:
+        ioctx.set_namespace(namespace)
+
+
+@contextmanager
 def open_image(ioctx: "rados.Ioctx", spec: ImageSpec,
                read_only: bool = False) -> Iterator["rbd.Image"]:
     """Open an image of a pool that is open; raise NotFound if there is none of this name."""

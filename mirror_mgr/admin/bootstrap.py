@@ -8,16 +8,16 @@ import rados
 import rbd
 
 from ..cluster import keys
-from ..errors import DeadlineExceeded, InvalidArgument, NotFound, from_errno
+from ..errors import DeadlineExceeded, InvalidArgument, NotFound, NotSupported, from_errno
 from ..model import Peer
-from . import sites, token
+from . import abilities, sites, token
 from .access import explaining, open_pool
 from .modes import require_enabled
 from .peer_probe import Sight
 from .peers import list_peers, make_source, sources
 from .specs import PoolSpec
 from .token import Token
-from .words import DIRECTIONS
+from .words import DIRECTIONS, POOL_MODES
 
 Look = Callable[[Token, str], Sight]
 
@@ -105,6 +105,10 @@ def _check(sight: Sight, leads_to: Token, spec: PoolSpec, own_name: str) -> None
                               "one by --site-name")
     if sight.pool_mode is None:
         raise NotFound(f"pool '{spec}': the other site has no pool of this name")
+    if sight.pool_mode == POOL_MODES["init-only"] and not abilities.has_init_only():
+        raise NotSupported(f"pool '{spec}': it is in mode 'init-only' at the other site, which "
+                           "librbd of this one does not have; run there: "
+                           f"ceph rbd-mirror pool enable {spec} image")
     if sight.pool_mode == rbd.RBD_MIRROR_MODE_DISABLED:
         raise from_errno(errno.ENOSYS, f"pool '{spec}': mirroring is not enabled at the other "
                          f"site; run there: ceph rbd-mirror pool enable {spec} image")

@@ -11,7 +11,7 @@ import rbd
 
 from ..errors import InvalidArgument, NotSupported
 from . import abilities
-from .access import explaining
+from .access import explaining, in_default_namespace
 from .modes import MIRRORED, read_mode
 from .specs import PoolSpec
 
@@ -73,8 +73,7 @@ def _require_free(ioctx: "rados.Ioctx", spec: PoolSpec, wanted: str) -> None:
 def _others(ioctx: "rados.Ioctx", spec: PoolSpec) -> Dict[PoolSpec, str]:
     """The mirrored namespaces of the pool but `spec`, and what each is mirrored with."""
     found = {}
-    try:
-        ioctx.set_namespace("")
+    with in_default_namespace(ioctx):
         with explaining(f"pool {spec.pool!r}: can't list its namespaces"):
             names = ["", *rbd.RBD().namespace_list(ioctx)]
         for name in names:
@@ -82,8 +81,6 @@ def _others(ioctx: "rados.Ioctx", spec: PoolSpec) -> Dict[PoolSpec, str]:
             ioctx.set_namespace(name)
             if other != spec and read_mode(ioctx, other) in MIRRORED:
                 found[other] = remote(ioctx, other)
-    finally:
-        ioctx.set_namespace(spec.namespace)
     return found
 
 

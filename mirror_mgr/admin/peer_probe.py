@@ -7,13 +7,13 @@ import json
 import subprocess
 import sys
 from dataclasses import asdict, dataclass, field
-from typing import Any, Callable, Dict, FrozenSet, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, FrozenSet, List, NamedTuple, Optional, Sequence, Tuple
 
 from ..errors import DeadlineExceeded, MalformedData, MirrorError
 from ..wire import cls_rbd
-from ..wire.constants import ImageMode, MirrorImageState, SnapState
+from ..wire.constants import ImageMode, MirrorImageState, MirrorMode, SnapState
 from ..wire.header import DIRECTORY, MIRRORING, ImageHeader, header_oid
-from ..wire.mirror import MirrorPool
+from ..wire.mirror import MODE, MirrorPool
 from . import child
 from .forks import Mark, marks
 from .token import Token
@@ -127,7 +127,10 @@ def _look(request: Dict[str, Any]) -> Sight:
 
 
 def _pool(cluster: Any, request: Dict[str, Any]) -> Dict[str, Any]:
-    """The pool of that name; images may be in another, as pools can be renamed.
+    """What is asked for in the pool and namespace of those names.
+
+    Images may be elsewhere: pools can be renamed, and the two sites need not agree about which
+    namespaces are mirrored with each other.
 
     Who asks for none is about to mirror from there.  Raise NotSupported where that is not possible.
     """
@@ -136,9 +139,10 @@ def _pool(cluster: Any, request: Dict[str, Any]) -> Dict[str, Any]:
 
     from ..cluster.abilities import require_ping
 
+    asked = request["pool"], request["namespace"]
     wanted = frozenset(request["global_ids"])
     try:
-        named = _pool_named(cluster, request["pool"], request["namespace"], wanted)
+        named = _namespace_named(cluster, *asked, wanted)
     except rados.ObjectNotFound:
         named = {}
     if named and not wanted:
@@ -146,18 +150,28 @@ def _pool(cluster: Any, request: Dict[str, Any]) -> Dict[str, Any]:
             require_ping(ioctx)
     if not wanted or named.get("images"):
         return named
-    for name in cluster.list_pools():
+    for name in sorted(cluster.list_pools(), key=lambda name: name != request["pool"]):
         try:
-            found = _pool_named(cluster, name, request["namespace"], wanted)
+            for namespace in _namespaces(cluster, name, first=request["namespace"]):
+                if (name, namespace) == asked:
+                    continue
+                found = _namespace_named(cluster, name, namespace, wanted)
+                if found["images"]:
+                    return found
         except (rados.Error, rbd.Error):  # nothing is mirrored there, or this user may not look
             continue
-        if found["images"]:
-            return found
     return named
 
 
-def _pool_named(cluster: Any, name: str, namespace: str,
-                wanted: FrozenSet[str]) -> Dict[str, Any]:
+def _namespaces(cluster: Any, pool: str, first: str) -> List[str]:
+    import rbd
+
+    with cluster.open_ioctx(pool) as ioctx:
+        return sorted(["", *rbd.RBD().namespace_list(ioctx)], key=lambda name: name != first)
+
+
+def _namespace_named(cluster: Any, name: str, namespace: str,
+                     wanted: FrozenSet[str]) -> Dict[str, Any]:
     """Raise rados.ObjectNotFound where there is no such pool."""
     import rbd
 
@@ -167,7 +181,7 @@ def _pool_named(cluster: Any, name: str, namespace: str,
         if len(wanted) == 1:
             images = {global_id: seen._replace(spec="/".join(filter(None, (
                 name, namespace, seen.spec)))) for global_id, seen in images.items()}
-        mode = int(rbd.RBD().mirror_mode_get(ioctx))
+        mode = _mode(ioctx)
         ioctx.set_namespace("")
         return {"pool_mode": mode, "mirror_uuid": _mirror_uuid(ioctx), "images": images}
 
@@ -179,6 +193,18 @@ def _mirror_uuid(ioctx: Any) -> str:
         return str(rbd.RBD().mirror_uuid_get(ioctx))
     except rbd.ImageNotFound:  # it was never mirrored
         return ""
+
+
+def _mode(ioctx: Any) -> int:
+    """As it is written: an older librbd fails at a mode that it does not know."""
+    import rados
+
+    from ..cluster.omap import read_omap
+
+    try:
+        return int(MirrorPool.from_omap(read_omap(ioctx, MIRRORING, MODE)).mode)
+    except rados.ObjectNotFound:
+        return int(MirrorMode.DISABLED)
 
 
 def _images(ioctx: Any, wanted: FrozenSet[str]) -> Dict[str, SeenImage]:

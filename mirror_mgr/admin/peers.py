@@ -14,7 +14,8 @@ from ..wire import cephx
 from ..wire.cls_rbd import mirror_peer_set_direction
 from ..wire.constants import PeerDirection
 from ..wire.header import MIRRORING
-from .access import explaining, open_pool
+from . import namespaces
+from .access import explaining, in_default_namespace, open_pool
 from .modes import require_enabled
 from .peer_probe import LookAtImages, Sight
 from .specs import PoolSpec
@@ -165,15 +166,12 @@ def login_of_source(ioctx: "rados.Ioctx", spec: PoolSpec) -> Optional[Token]:
 
     Peers are entered in the pool's default namespace.
     """
-    ioctx.set_namespace("")
-    try:
+    with in_default_namespace(ioctx):
         for peer in sources(list_peers(ioctx, spec)):
             stored = _attributes(ioctx, peer.uuid)
             if stored.get("key") and stored.get("mon_host"):
                 return Token("", peer.client_name[len("client."):], stored["key"],
                              stored["mon_host"])
-    finally:
-        ioctx.set_namespace(spec.namespace)
     return None
 
 
@@ -184,7 +182,7 @@ def see_image(ioctx: "rados.Ioctx", spec: PoolSpec, global_id: str,
     if login is None:
         return "the pool has no peer that can be looked at from here"
     try:
-        sight = look(login, spec.pool, spec.namespace, (global_id,))
+        sight = look(login, spec.pool, namespaces.remote(ioctx, spec), (global_id,))
     except DeadlineExceeded:
         return "the peer site does not answer"
     if sight.errno:

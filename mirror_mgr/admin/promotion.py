@@ -9,7 +9,7 @@ import rbd
 from ..errors import Busy, DeadlineExceeded, InvalidArgument, MalformedData, MirrorError
 from ..wire.header import ImageHeader
 from ..worker.protocol import ImageReport
-from . import forks, headers, mirrored, names
+from . import forks, headers, mirrored, names, namespaces, sites
 from .access import explaining, open_image, open_pool
 from .images import each, is_mirrored, mirrored_images, require_mirrored, together
 from .modes import require_enabled
@@ -72,7 +72,7 @@ def _tell(ioctx: "rados.Ioctx", images: Dict[ImageSpec, str],
 def _promote(ioctx: "rados.Ioctx", pool: PoolSpec, images: Dict[ImageSpec, str],
              look: LookAtImages) -> Dict[ImageSpec, MirrorError]:
     """Promote images, given with their global ids, that no other site has newer data of."""
-    mirror_uuid = rbd.RBD().mirror_uuid_get(ioctx)
+    mirror_uuid = sites.mirror_uuid(ioctx)
     sight = _look(ioctx, pool, images, look)
 
     def promote_unforked(spec: ImageSpec) -> None:
@@ -104,7 +104,7 @@ def _look(ioctx: "rados.Ioctx", pool: PoolSpec, images: Dict[ImageSpec, str],
     if login is None:
         return Sight()
     try:
-        sight = look(login, pool.pool, pool.namespace, tuple(images.values()))
+        sight = look(login, pool.pool, namespaces.remote(ioctx, pool), tuple(images.values()))
     except DeadlineExceeded:
         return None
     return None if sight.errno else sight

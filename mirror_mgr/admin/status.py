@@ -1,6 +1,5 @@
 """How mirroring of images goes: what the daemons of both sites say about them."""
 
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import (
@@ -8,7 +7,6 @@ from typing import (
     Collection,
     Dict,
     Iterable,
-    Iterator,
     List,
     Mapping,
     NamedTuple,
@@ -28,7 +26,7 @@ from ..wire.header import ImageHeader
 from ..wire.snapshot import MirrorNamespace
 from ..worker.protocol import ImageReport
 from . import divergence, headers, mirrored, names, sites, standing
-from .access import explaining, open_image, open_pool
+from .access import explaining, in_default_namespace, open_image, open_pool
 from .divergence import Account
 from .forks import marks
 from .images import require_mirrored
@@ -54,7 +52,7 @@ class Witnesses:
 
     :ivar services: gives the service map's daemons, with their state in the pool of this id
     :ivar reports: what this manager's own workers said last, by global image id
-    :ivar trouble: why these workers replay nothing of a pool, by its name
+    :ivar trouble: why these workers replay nothing of a pool or namespace, by its name
     :ivar look: looks at an image at the peer site
     """
 
@@ -72,9 +70,10 @@ class _Hearsay(NamedTuple):
 
 
 def _hearsay(ioctx: "rados.Ioctx", witnesses: Witnesses, spec: PoolSpec) -> _Hearsay:
-    with _default_namespace(ioctx):
+    with in_default_namespace(ioctx):
         paired = bool(sources(list_peers(ioctx, spec)))
-    trouble = witnesses.trouble.get(spec.pool, "") if paired else (
+    known = witnesses.trouble
+    trouble = (known.get(str(spec)) or known.get(spec.pool, "")) if paired else (
         f"pool {spec.pool!r} has no peer to replay it from; add one: "
         f"ceph rbd-mirror pool peer bootstrap import {spec.pool} -i TOKENFILE")
     return _Hearsay(witnesses.reports, trouble)
@@ -166,7 +165,7 @@ def _explained(cluster: "rados.Rados", ioctx: "rados.Ioctx", spec: ImageSpec, im
     """With what the two sides of a split-brain have, if it is one still."""
     sight = see_image(ioctx, spec.pool_spec, image.global_id, look)
     site_name = next((site.site_name for site in image.peers if site.site_name), "the peer")
-    here = Account(sites.name(cluster), _mirror_uuid(ioctx), image.primary, marks(header),
+    here = Account(sites.name(cluster), sites.mirror_uuid(ioctx), image.primary, marks(header),
                    headers.changed_bytes(ioctx, image.id, header))
     if isinstance(sight, str):
         return replace(image, split_brain=divergence.explain(
@@ -207,11 +206,6 @@ def _without_copy(spec: PoolSpec, reports: Iterable[ImageReport],
     return found
 
 
-def _mirror_uuid(ioctx: "rados.Ioctx") -> str:
-    with _default_namespace(ioctx):
-        return str(rbd.RBD().mirror_uuid_get(ioctx))
-
-
 def _instance_id(image: "rbd.Image") -> Optional[str]:
     try:
         return str(image.mirror_image_get_instance_id())
@@ -221,19 +215,9 @@ def _instance_id(image: "rbd.Image") -> Optional[str]:
 
 def _peers_of(ioctx: "rados.Ioctx") -> Dict[str, _Peer]:
     """By mirror uuid.  Peers are entered in the pool's default namespace."""
-    with _default_namespace(ioctx):
+    with in_default_namespace(ioctx):
         return {peer["mirror_uuid"]: _Peer(peer["uuid"], peer["site_name"])
                 for peer in rbd.RBD().mirror_peer_list(ioctx) if peer["mirror_uuid"]}
-
-
-@contextmanager
-def _default_namespace(ioctx: "rados.Ioctx") -> Iterator[None]:
-    namespace = ioctx.get_namespace()
-    ioctx.set_namespace("")
-    try:
-        yield
-    finally:
-        ioctx.set_namespace(namespace)
 
 
 def _others(statuses: Iterable[wire.SiteStatus],

@@ -167,9 +167,21 @@ class Pool:
                 return whole.found
             after = last_key(page)
 
+    async def omap_entries(self, oid: str, keys: Sequence[str]) -> Mapping[str, bytes]:
+        """Those omap entries of an object that have these keys.
+
+        Raise NotFound if it does not exist.
+        """
+        return await self._omap_read(
+            oid, lambda op: self.ioctx.get_omap_vals_by_keys(op, tuple(keys)))
+
     async def _omap_page(self, oid: str, after: Union[str, bytes]) -> Mapping[str, bytes]:
+        return await self._omap_read(
+            oid, lambda op: self.ioctx.get_omap_vals(op, after, "", PAGE))
+
+    async def _omap_read(self, oid: str, ask: Callable[[Any], Any]) -> Mapping[str, bytes]:
         with rados.ReadOpCtx() as op:
-            entries, _ = self.ioctx.get_omap_vals(op, after, "", PAGE)
+            entries, _ = ask(op)
             code, _ = await self.aio(
                 lambda done: self.ioctx.operate_aio_read_op(op, oid, done))
             self._check(code, "omap read", oid)

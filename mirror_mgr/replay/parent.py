@@ -16,6 +16,7 @@ from ..wire.mirror import MirrorImage
 from ..wire.snapshot import Snapshot
 from .image import Image, mirrored_as
 from .journal.store import ImageJournal
+from .mirroring import called, read_pairs
 from .scan import Broken, Waiting, mirror
 
 
@@ -105,14 +106,26 @@ async def find(pool: Pool, source: Pool, link: ParentLink,
     if here is None:
         return Broken(f"waiting for parent {spec}: there is no pool {pool_name!r} "
                       "here; create it and mirror it")
-    ours = pool.connection.pool(here, link.namespace)
+    namespace = await _namespace_here(pool, source, link, here)
+    if namespace is None:
+        return Broken(f"waiting for parent {spec}: no namespace of pool {pool_name!r} here is "
+                      f"mirrored with the {called(link.namespace)} there; enable one")
+    ours = pool.connection.pool(here, namespace)
     found = await _paired(original, remote, snapshot, mirrored, ours)
     if found is not None:
-        return ParentLink(here, link.namespace, *found, overlap)
+        return ParentLink(here, namespace, *found, overlap)
     if snapshot.is_hidden:
         return Broken(f"waiting for parent {spec}: it was removed at the primary site and is not "
                       "here; flatten the clone there")
     return Waiting(f"waiting for parent {spec}: not copied here yet")
+
+
+async def _namespace_here(pool: Pool, source: Pool, link: ParentLink,
+                          here: int) -> Optional[str]:
+    """The namespace of the pool `here` that has the copies of the parent's; None if none has."""
+    if (link.pool_id, link.namespace) == (source.pool_id, source.namespace):
+        return pool.namespace
+    return (await read_pairs(pool.connection, here)).copy_of(link.namespace)
 
 
 async def _paired(original: Image, remote: ImageHeader, snapshot: Snapshot, mirrored: MirrorImage,

@@ -53,13 +53,15 @@ def health_items(pools: Sequence[PoolReport], images: Iterable[ImageReport],
     What several workers say of one pool is told once.
     """
     items = []
-    for pool in _whole(pools):
-        if pool.foreign_leader:
+    of_whole = {(pool.id, pool.peer_error) for pool in pools if _is_whole(pool)}
+    for pool in pools:
+        if pool.foreign_leader and _is_whole(pool):
             items.append(HealthItem(FOREIGN_DAEMON, pool.name, (
                 "pool '%s': the rbd-mirror daemon %s holds its leader lock, so the workers stand "
                 'by; stop one of the two: the daemon on its host, or the workers by '
                 'ceph config set mgr mgr/mirror_mgr/workers 0' % (pool.name, pool.foreign_leader))))
-        if pool.peer_error:
+        if pool.peer_error and (
+                _is_whole(pool) or (pool.id, pool.peer_error) not in of_whole):
             items.append(HealthItem(PEER_UNREACHABLE, pool.name, (
                 "pool '%s': nothing is replayed: %s; how the peer is reached is in: "
                 'ceph rbd-mirror pool info %s --all'
@@ -117,16 +119,16 @@ def _utc(seconds: float) -> str:
 
 
 def trouble(pools: Iterable[PoolReport]) -> Dict[str, str]:
-    """Given what all workers reported, return why pools are not replayed, by their names."""
+    """Given what all workers reported, return why pools and namespaces are not replayed."""
     found = {}
-    for pool in _whole(pools):
-        if pool.foreign_leader:
+    for pool in pools:
+        if pool.foreign_leader and _is_whole(pool):
             found[pool.name] = 'the rbd-mirror daemon %s has the pool' % pool.foreign_leader
         elif pool.peer_error:
             found[pool.name] = pool.peer_error
     return found
 
 
-def _whole(pools: Iterable[PoolReport]) -> List[PoolReport]:
-    """Peers and leaders are those of a whole pool, whatever namespaces it has."""
-    return [pool for pool in pools if '/' not in pool.name]
+def _is_whole(pool: PoolReport) -> bool:
+    """Leaders are those of a whole pool, whatever namespaces it has."""
+    return '/' not in pool.name

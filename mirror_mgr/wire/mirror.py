@@ -11,6 +11,10 @@ from .constants import ImageMode, MirrorImageState, MirrorMode, PeerDirection, S
 from .encoding import Decoder, Encoder
 
 IMAGE_PREFIX = "image_"
+MODE = "mirror_mode"
+_REMOTE = "remote_namespace"
+SETUP = (MODE, _REMOTE)
+"""The keys that tell whether a namespace is mirrored, and with which of the peer."""
 # Ceph's own are uuids.  They are keys of omaps, and are kept and told of each image.
 _LONGEST_GLOBAL_ID = 256
 _PEER = "mirror_peer_"
@@ -136,8 +140,9 @@ class MirrorPool:
     ``unreadable`` are the ids of those whose entries do not decode: nothing is known of them, which
     is not to say that they are not mirrored.
 
-    In a namespace only ``mode`` and ``images`` mean something: uuid and peers count in the
-    default namespace alone.
+    ``remote_namespace`` is None where the peer's of the same name is meant (always before release
+    20, which wrote it first).  In a namespace ``mirror_uuid`` and ``peers`` mean nothing: they
+    count in the default namespace alone.
     """
 
     mode: MirrorMode = MirrorMode.DISABLED
@@ -145,6 +150,16 @@ class MirrorPool:
     peers: Tuple[MirrorPeer, ...] = ()
     images: Dict[str, MirrorImage] = field(default_factory=dict, hash=False)
     unreadable: FrozenSet[str] = frozenset()
+    remote_namespace: Optional[str] = None
+
+    @property
+    def is_mirrored(self) -> bool:
+        """Whether images of this namespace may be mirrored."""
+        return self.mode in (MirrorMode.IMAGE, MirrorMode.POOL)
+
+    def source(self, namespace: str) -> str:
+        """Of which namespace of the peer this one, of the name `namespace`, has the copies."""
+        return namespace if self.remote_namespace is None else self.remote_namespace
 
     @classmethod
     def from_omap(cls, omap: Mapping[str, bytes]) -> "MirrorPool":
@@ -156,16 +171,18 @@ class MirrorPool:
         images = {key[len(IMAGE_PREFIX):]: _readable(value) for key, value in sorted(omap.items())
                   if key.startswith(IMAGE_PREFIX)}
         mode = MirrorMode.DISABLED
-        if "mirror_mode" in omap:
-            source = Decoder(omap["mirror_mode"])
+        if MODE in omap:
+            source = Decoder(omap[MODE])
             mode = source.enum(MirrorMode, source.u32())
+        remote = omap.get(_REMOTE)
         return cls(
             mode=mode,
             mirror_uuid=omap.get("mirror_uuid", b"").decode("utf-8", "replace"),
             peers=tuple(MirrorPeer.decode(Decoder(omap[key])) for key in sorted(omap)
                         if key.startswith(_PEER)),
             images={image_id: image for image_id, image in images.items() if image is not None},
-            unreadable=frozenset(image_id for image_id, image in images.items() if image is None))
+            unreadable=frozenset(image_id for image_id, image in images.items() if image is None),
+            remote_namespace=None if remote is None else Decoder(remote).string())
 
 
 def _readable(value: bytes) -> Optional[MirrorImage]:

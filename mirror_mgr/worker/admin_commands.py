@@ -91,7 +91,10 @@ def image_status(spec: str, replayer: ImageReplayer) -> Dict[str, Any]:
 
 
 def pool_status(pool: PoolReplayer) -> Dict[str, Any]:
-    """As the daemon has it (tools/rbd_mirror/PoolReplayer.cc, release 16), and the peer's error."""
+    """As the daemon has it (tools/rbd_mirror/PoolReplayer.cc), and the peer's error.
+
+    Release 20 has all namespaces in one list, those before have the default one outside of theirs.
+    """
     found: Dict[str, Any] = {"pool": pool.name, "instance_id": pool.instance_id}
     if pool.peer is not None:
         found["peer"] = (f"uuid: {pool.peer.uuid} cluster: {pool.peer.site_name} "
@@ -114,6 +117,9 @@ def pool_status(pool: PoolReplayer) -> Dict[str, Any]:
     found.update(_of_namespace(pool, ""))
     found["namespaces"] = [{"name": name, **_of_namespace(pool, name)}
                            for name in sorted(pool.namespaces) if name]
+    found["namespace_replayers"] = [
+        {"local_namespace": name, "remote_namespace": pool.namespaces[name].source,
+         **_of_namespace(pool, name)} for name in sorted(pool.namespaces)]
     return found
 
 

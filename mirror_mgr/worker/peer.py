@@ -8,7 +8,6 @@ from typing import Dict, Optional
 
 from ..cluster.abilities import TOO_OLD
 from ..cluster.connection import Connection
-from ..cluster.pool import Pool
 from ..cluster.snapsets import SnapsetReader
 from ..errors import (
     AccessDenied,
@@ -19,6 +18,7 @@ from ..errors import (
     NotSupported,
     OutOfSpace,
 )
+from ..replay.mirroring import read_mirroring
 from ..replay.objects import ListSnaps
 from ..wire import cls_rbd
 from ..wire.constants import MirrorMode, PeerDirection
@@ -93,14 +93,6 @@ def same(found: Optional[MirrorPeer], known: MirrorPeer) -> bool:
     """Whether this is the peer that we are connected to; the other site's pings change the rest."""
     return found is not None and (found.uuid, found.site_name, found.client_name) == (
         known.uuid, known.site_name, known.client_name)
-
-
-async def read_mirroring(pool: Pool) -> MirrorPool:
-    """What `rbd_mirroring` says; mirroring disabled where there is no such object."""
-    try:
-        return MirrorPool.from_omap(await pool.omap(MIRRORING))
-    except NotFound:
-        return MirrorPool()
 
 
 async def find_source(remote: Connection, name: str, peer: MirrorPeer, local_uuid: str) -> int:

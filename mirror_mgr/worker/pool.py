@@ -12,20 +12,19 @@ from typing import (
     Iterable,
     List,
     Optional,
-    Set,
     Tuple,
     Type,
 )
 
 from ..cluster.connection import Connection
 from ..cluster.pool import Pool
-from ..errors import Fenced, MirrorError, NotFound, NotReady
+from ..errors import Fenced, MirrorError, NotReady
 from ..replay import trash
 from ..replay.budget import Budget
+from ..replay.mirroring import Pairs, called, read_mirroring, read_pairs
 from ..replay.scan import Link
 from ..replay.snapshot import Means
 from ..waiting import heard
-from ..wire import cls_rbd
 from ..wire.constants import (
     ImageMode,
     MirrorImageState,
@@ -33,7 +32,7 @@ from ..wire.constants import (
     PeerDirection,
     StatusState,
 )
-from ..wire.header import MIRRORING, NAMESPACES
+from ..wire.header import MIRRORING
 from ..wire.mirror import MirrorImage, MirrorPeer, MirrorPool
 from . import peer as peers
 from . import settings
@@ -41,7 +40,6 @@ from .image import Gate, Gates, ImageReplayer, Mirrored
 from .journal_image import JournalImageReplayer
 from .leader import Leader
 from .missing import Kept, MissingPrimaries
-from .peer import read_mirroring
 from .removal_rules import Delays
 from .roster import slot_of
 from .statuses import StatusBoard
@@ -73,7 +71,10 @@ class Replaying:
 
 
 class NamespaceReplayer:
-    """This worker's images of one namespace; lives as long as the connection to the peer."""
+    """This worker's images of one namespace; lives as long as the connection to the peer.
+
+    :ivar trouble: why none of them is replayed; None where that is not so
+    """
 
     def __init__(self, name: str, local: Pool, remote: Pool, link: Link,
                  means: Callable[[], Means], gates: Gates, stops: ManualStops,
@@ -81,6 +82,7 @@ class NamespaceReplayer:
                  ended: Callable[["asyncio.Task[None]"], None]) -> None:
         self.name = name
         self.images: Dict[str, Replaying] = {}
+        self.trouble: Optional[str] = None
         self.remote_count = 0
         self.local_count = 0
         self._local = local
@@ -103,6 +105,11 @@ class NamespaceReplayer:
         own = self.boards[0]
         self.missing = MissingPrimaries(local, remote, link, delays, own.set, own.remove)
 
+    @property
+    def source(self) -> str:
+        """The peer's namespace that it is replayed from."""
+        return self._remote.namespace
+
     async def refresh(self, slots: FrozenSet[int]) -> None:
         """Start and end image replayers as the two sides' lists of images ask for.
 
@@ -115,6 +122,9 @@ class NamespaceReplayer:
         await self._stop_sweeping_beyond(slots)
         local, remote = await asyncio.gather(
             read_mirroring(self._local), read_mirroring(self._remote))
+        if local.source(self.name) != self.source:
+            return  # it has just been paired with another one, and this replayer is over
+        self._look_for_trouble(remote)
         wanted = {m.global_id: m for m in pair_up(local, remote) if slot_of(m.global_id) in slots}
         self.local_count, self.remote_count = len(local.images), len(remote.images)
         self._complain_of(local.unreadable | remote.unreadable)
@@ -133,6 +143,15 @@ class NamespaceReplayer:
                                 lambda global_id: slot_of(global_id) in slots)
         await self._drop_empty_entries(local, slots)
         self._sweep(local, slots)
+
+    def _look_for_trouble(self, remote: MirrorPool) -> None:
+        trouble = None if remote.is_mirrored else (
+            f"the {called(self.source)} of its pool is not mirrored at site "
+            f"{self._remote.connection.name!r}; enable it there, or have this one mirrored with "
+            "another (--remote-namespace)")
+        if trouble is not None and trouble != self.trouble:
+            log.warning("%s: %s", called(self.name), trouble)
+        self.trouble = trouble
 
     def _complain_of(self, unreadable: FrozenSet[str]) -> None:
         for image_id in sorted(unreadable - self._unreadable):
@@ -233,11 +252,11 @@ def _same(running: ImageReplayer, wanted: Mirrored) -> bool:
 def orphaned(local: MirrorPool, remote: MirrorPool) -> Dict[str, MirrorImage]:
     """Copies whose primary is mirrored no more, by their local ids.
 
-    None where the other pool's mirroring is off as a whole: that says nothing of its images.  Nor
+    None where mirroring is off there as a whole: that says nothing of the images.  Nor
     where it can't be read which image one of its entries is for.
     Those that are being disabled already are not ours to go on with.
     """
-    if remote.mode == MirrorMode.DISABLED or remote.unreadable:
+    if not remote.is_mirrored or remote.unreadable:
         return {}
     known = {image.global_id for image in remote.images.values()}
     return {image_id: image for image_id, image in local.images.items()
@@ -260,6 +279,7 @@ class PoolReplayer:
         self.peer_error: Optional[str] = None
         self.since = time.time()
         self.namespaces: Dict[str, NamespaceReplayer] = {}
+        self._pairs = Pairs({}, {})
         self._local = local
         self._budget = budget
         self._dead = dead
@@ -429,7 +449,7 @@ class PoolReplayer:
             assert link is not None
             slots = await self.team.share(
                 self.leader.leading if settings.only_leader_replays(self._local.conf_get) else None)
-            await self._refresh_namespaces(site, remote_id, link, mirroring.mode, slots)
+            await self._refresh_namespaces(site, remote_id, link, slots)
             await self.team.free(slots)
             self.peer_error = None
             await self._wait(settings.refresh_seconds(self._local.conf_get))
@@ -451,15 +471,16 @@ class PoolReplayer:
         return link
 
     async def _refresh_namespaces(self, site: peers.PeerSite, remote_id: int, link: Link,
-                                  mode: MirrorMode, slots: FrozenSet[int]) -> None:
-        names = await self._mirrored_namespaces(mode)
-        for gone in set(self.namespaces) - names:
-            await self.namespaces.pop(gone).close()
-        for name in names:
+                                  slots: FrozenSet[int]) -> None:
+        pairs = self._pairs = await read_pairs(self._local, self.pool_id)
+        for name, namespace in list(self.namespaces.items()):
+            if pairs.sources.get(name) != namespace.source:
+                await self.namespaces.pop(name).close()
+        for name, source in pairs.sources.items():
             if name not in self.namespaces:
                 self.namespaces[name] = NamespaceReplayer(
                     name, self._local.pool(self.pool_id, name),
-                    site.connection.pool(remote_id, name), link, lambda: self._means(site),
+                    site.connection.pool(remote_id, source), link, lambda: self._means(site),
                     self._gates, self.stops, self._delays, self.refresh, self._ended)
             await self.namespaces[name].refresh(slots)
 
@@ -467,21 +488,9 @@ class PoolReplayer:
         return Means(self._budget, site.list_snaps, self._tx_peers, self._dead,
                      settings.progress_seconds(self._local.conf_get))
 
-    async def _mirrored_namespaces(self, default_mode: MirrorMode) -> Set[str]:
-        found = {""} if default_mode in (MirrorMode.IMAGE, MirrorMode.POOL) else set()
-        try:
-            names = cls_rbd.decode_namespace_list(await self._local.pool(self.pool_id).call(
-                NAMESPACES, cls_rbd.namespace_list()))
-        except NotFound:
-            return found
-        for name in names:
-            mirroring = await read_mirroring(self._local.pool(self.pool_id, name))
-            if mirroring.mode in (MirrorMode.IMAGE, MirrorMode.POOL):
-                found.add(name)
-        return found
-
     async def _close_namespaces(self) -> None:
         namespaces, self.namespaces = self.namespaces, {}
+        self._pairs = Pairs({}, {})
         await asyncio.gather(*(one.close() for one in namespaces.values()))
 
     async def _wait(self, seconds: float) -> None:
@@ -518,6 +527,13 @@ class PoolReplayer:
         """Copies whose primary is gone and that are still there, each with its namespace."""
         return [(name, kept) for name, namespace in self.namespaces.items()
                 for kept in namespace.missing.kept.values()]
+
+    def troubles(self) -> Dict[str, str]:
+        """By namespace, why nothing of it is replayed; that is not told of a whole pool's trouble.
+        """
+        found = dict(self._pairs.refused)
+        found.update((name, one.trouble) for name, one in self.namespaces.items() if one.trouble)
+        return found
 
     def deletions(self, namespace: str) -> trash.Sweep:
         """What of a namespace is to be removed from the trash."""

@@ -203,7 +203,7 @@ class PoolReport:
     :ivar leader: this worker holds the pool's leader lock
     :ivar foreign_leader: who else holds it, where that is no worker of ours
     :ivar images: counts, ``total`` and one for each word of `states` that there is one of
-    :ivar peer_error: why the peer can't be reached
+    :ivar peer_error: why nothing is replayed from the peer
     :ivar removed: copies that are kept though their primary is gone, `REMOVED_PER_POOL` at most,
         of `removed_total`, of which `held_total` are held
     """

@@ -5,6 +5,7 @@ import json
 from typing import Any, Dict, Iterable
 
 from ..cluster.connection import Connection
+from ..replay.mirroring import called
 from .pool import PoolReplayer
 
 SERVICE = "rbd-mirror"
@@ -55,6 +56,8 @@ def callouts(pool: PoolReplayer) -> Iterable[Any]:
     """What is wrong with a pool, as (level, text)."""
     if pool.peer_error:
         yield "error", pool.peer_error
+    for namespace, trouble in pool.troubles().items():
+        yield "warning", f"{called(namespace)}: {trouble}"
     if pool.leader.foreign:
         yield "warning", f"an rbd-mirror daemon replays this pool: {pool.leader.foreign}"
 

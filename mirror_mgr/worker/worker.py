@@ -20,12 +20,12 @@ from typing import (
 from ..cluster.connection import Connection
 from ..errors import Fenced, MirrorError
 from ..replay.budget import Budget
+from ..replay.mirroring import read_mirroring
 from ..waiting import heard
 from ..wire.constants import MirrorMode
 from . import memory, protocol, settings
 from .image import Gate, Gates, ImageReplayer
 from .missing import Kept
-from .peer import read_mirroring
 from .pool import PoolReplayer, image_spec
 from .removal_rules import Delays
 from .service import ServiceEntry
@@ -324,8 +324,8 @@ def _sync_report(syncing: Syncing) -> protocol.SyncReport:
 
 def pool_reports(pool: PoolReplayer) -> List[protocol.PoolReport]:
     """One for the pool's default namespace and one for each other."""
-    reports = []
-    for namespace in {"": None, **pool.namespaces}:
+    reports, troubles = [], pool.troubles()
+    for namespace in {"": None, **pool.namespaces, **troubles}:
         replayers = [r for name, r in pool.replayers() if name == namespace]
         images = {"total": len(replayers)}
         for replayer in replayers:
@@ -333,7 +333,8 @@ def pool_reports(pool: PoolReplayer) -> List[protocol.PoolReport]:
             images[state] = images.get(state, 0) + 1
         reports.append(protocol.PoolReport(
             pool.pool_id, f"{pool.name}/{namespace}" if namespace else pool.name,
-            pool.leader.leading, pool.leader.foreign, images, pool.peer_error,
+            pool.leader.leading, pool.leader.foreign, images,
+            pool.peer_error or troubles.get(namespace),
             *_removals(pool, namespace)))
     return reports
 

@@ -8,14 +8,14 @@ from mirror_mgr.admin import bootstrap
 from mirror_mgr.admin.peer_probe import Sight
 from mirror_mgr.admin.specs import parse_pool
 from mirror_mgr.admin.token import Token
-from mirror_mgr.errors import DeadlineExceeded, InvalidArgument, MirrorError
+from mirror_mgr.errors import DeadlineExceeded, InvalidArgument, MirrorError, NotSupported
 from mirror_mgr.wire.cephx import AES
 from mirror_mgr.wire.cls_rbd import mirror_peer_set_direction
 from mirror_mgr.wire.constants import PeerDirection
 from mirror_mgr.wire.header import MIRRORING
 from tests.cephx import key
 
-from .fakes import DISABLED, IMAGE, FakeSite
+from .fakes import DISABLED, IMAGE, INIT_ONLY, FakeSite, install_older
 
 P = parse_pool("p")
 SECRET = key(AES)
@@ -107,6 +107,15 @@ def test_import_refused_without_a_look(site: FakeSite, differs: Dict[str, Any], 
         bootstrap.import_token(site, **arguments)
     assert raised.value.errno == number
     assert site.site_name == ""
+
+
+def test_a_pool_that_is_only_prepared_at_the_other_site(site: FakeSite,
+                                                        monkeypatch: pytest.MonkeyPatch) -> None:
+    bootstrap.import_token(site, P, TOKEN.encode(), "rx-tx", None, seeing(pool_mode=INIT_ONLY))
+    install_older(monkeypatch)
+    with pytest.raises(NotSupported, match="pool enable p image"):
+        bootstrap.import_token(site, P, TOKEN.encode(), "rx-tx", None, seeing(pool_mode=INIT_ONLY))
+    assert len(site.imported) == 1
 
 
 def test_a_pool_has_one_peer(site: FakeSite) -> None:

@@ -64,47 +64,61 @@ def test_a_key_that_librados_does_not_read(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 class TestWhereImagesAre:
-    """In which pool of the peer site those that are asked for are found."""
+    """In which pool and namespace of the peer site those that are asked for are found."""
 
     class Cluster:
-        """`images` are the global ids in each pool; None stands for one that can't be read."""
+        """`images` are the global ids in each place; None stands for one that can't be read."""
 
-        def __init__(self, **images: Optional[FrozenSet[str]]) -> None:
+        def __init__(self, images: Dict[str, Optional[str]]) -> None:
             self.images = images
             self.read: List[str] = []
 
         def list_pools(self) -> List[str]:
-            return list(self.images)
+            return list(dict.fromkeys(place.partition("/")[0] for place in self.images))
+
+        def namespaces(self, pool: str) -> List[str]:
+            return [place.partition("/")[2] for place in self.images if place.startswith(pool)]
 
     @pytest.fixture(autouse=True)
     def fakes(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        def pool_named(cluster: Any, name: str, namespace: str,
-                       wanted: FrozenSet[str]) -> Dict[str, Any]:
-            cluster.read.append(name)
-            if name not in cluster.images:
+        def namespace_named(cluster: Any, name: str, namespace: str,
+                            wanted: FrozenSet[str]) -> Dict[str, Any]:
+            place = "/".join(filter(None, (name, namespace)))
+            cluster.read.append(place)
+            if place not in cluster.images:
                 raise failure(rados.ObjectNotFound, 2)
-            if cluster.images[name] is None:
+            found = cluster.images[place]
+            if found is None:
                 raise failure(rbd.ImageNotFound, 2)  # no mirror uuid
-            return {"mirror_uuid": f"uuid of {name}", "images": wanted & cluster.images[name]}
+            return {"mirror_uuid": f"uuid of {place}", "images": wanted & frozenset(found)}
 
-        monkeypatch.setattr(peer_probe, "_pool_named", pool_named)
+        monkeypatch.setattr(peer_probe, "_namespace_named", namespace_named)
+        monkeypatch.setattr(peer_probe, "_namespaces", lambda cluster, pool, first: sorted(
+            cluster.namespaces(pool), key=lambda name: name != first))
 
-    def look(self, cluster: Any, *wanted: str) -> Any:
+    def look(self, cluster: Any, *wanted: str, namespace: str = "") -> Any:
         return peer_probe._pool(cluster, {
-            "pool": "p", "namespace": "", "global_ids": wanted}).get("mirror_uuid")
+            "pool": "p", "namespace": namespace, "global_ids": wanted}).get("mirror_uuid")
 
     def test_in_the_pool_of_the_same_name(self) -> None:
-        cluster = self.Cluster(q=frozenset("g"), p=frozenset("gh"))
+        cluster = self.Cluster({"q": "g", "p": "gh"})
         assert self.look(cluster, "g") == "uuid of p" and cluster.read == ["p"]
 
     def test_in_one_that_was_renamed(self) -> None:
-        none: FrozenSet[str] = frozenset()
-        assert self.look(self.Cluster(x=None, y=none, q=frozenset("g")), "g", "i") == "uuid of q"
-        assert self.look(self.Cluster(p=none, q=frozenset("g")), "g") == "uuid of q"
+        assert self.look(self.Cluster({"x": None, "y": "", "q": "g"}), "g", "i") == "uuid of q"
+        assert self.look(self.Cluster({"p": "", "q": "g"}), "g") == "uuid of q"
+
+    def test_in_a_namespace_that_is_not_paired_with_ours_there(self) -> None:
+        cluster = self.Cluster({"q": "g", "q/n": "g", "p": "h", "p/m": "g", "p/n": ""})
+        assert self.look(cluster, "g", namespace="n") == "uuid of p/m"
+        assert cluster.read == ["p/n", "p", "p/m"]
+        assert self.look(cluster, "h", namespace="n") == "uuid of p"
+        del cluster.images["p/m"]
+        assert self.look(cluster, "g", namespace="n") == "uuid of q/n"
 
     def test_nowhere(self) -> None:
-        assert self.look(self.Cluster(p=frozenset("h"), q=frozenset("i")), "g") == "uuid of p"
-        assert self.look(self.Cluster(q=frozenset("i")), "g") is None
+        assert self.look(self.Cluster({"p": "h", "q": "i"}), "g") == "uuid of p"
+        assert self.look(self.Cluster({"q": "i"}), "g") is None
 
     def test_who_asks_for_no_image_is_about_to_mirror(
             self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,11 +128,11 @@ class TestWhereImagesAre:
         monkeypatch.setattr(abilities, "require_ping", require_ping)
         monkeypatch.setattr(self.Cluster, "open_ioctx", lambda self, name: nullcontext(name),
                             raising=False)
-        cluster = self.Cluster(p=frozenset("g"))
+        cluster = self.Cluster({"p": "g"})
         with pytest.raises(NotSupported, match="p is too old"):
             self.look(cluster)
         assert self.look(cluster, "g") == "uuid of p"
 
-    def test_no_other_pool_is_read_for_no_image(self) -> None:
-        cluster = self.Cluster(q=frozenset("g"))
+    def test_nowhere_else_is_looked_for_no_image(self) -> None:
+        cluster = self.Cluster({"p/m": "", "q": "g"})
         assert self.look(cluster) is None and cluster.read == ["p"]

@@ -8,7 +8,7 @@ from mirror_mgr.admin.specs import parse_image
 from mirror_mgr.admin.token import Token
 from mirror_mgr.errors import DeadlineExceeded, InvalidArgument, NotPermitted
 
-from .fakes import FakeImage, FakeSite
+from .fakes import IMAGE, FakeImage, FakeSite
 
 X = parse_image("p/x")
 
@@ -55,3 +55,17 @@ def test_a_primary_is_never_resynced(site: FakeSite, copied: FakeImage) -> None:
     copied.primary = True
     with pytest.raises(InvalidArgument, match="image demote p/x"):
         resync(site, X, True, silent)
+
+
+def test_the_peer_s_namespace_is_looked_at(site: FakeSite, copied: FakeImage) -> None:
+    pool = site.pools["p"]
+    pool.modes["ns"], pool.remotes["ns"] = IMAGE, "other"
+    pool.images["ns", "x"] = copied
+    asked = []
+
+    def look(login: Token, *where: Any) -> Sight:
+        asked.append(where)
+        return Sight(images={"global-x": SeenImage(True)})
+
+    resync(site, parse_image("p/ns/x"), False, look)
+    assert asked == [("p", "other", ("global-x",))]

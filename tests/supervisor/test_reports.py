@@ -83,7 +83,17 @@ def test_namespaces_share_the_trouble_of_their_pool():
     assert [(item.code, item.subject) for item in health_items(pools, [], 0.0)] == [
         (FOREIGN_DAEMON, 'q'), (PEER_UNREACHABLE, 'p')]
     assert trouble(pools) == {
-        'p': 'no answer', 'q': 'the rbd-mirror daemon client.4711 has the pool'}
+        'p': 'no answer', 'p/ns': 'no answer',
+        'q': 'the rbd-mirror daemon client.4711 has the pool'}
+
+
+def test_a_namespace_can_have_trouble_of_its_own():
+    pools = [PoolReport(1, 'p'), PoolReport(1, 'p/ns', peer_error='not mirrored there'),
+             PoolReport(1, 'p/other', foreign_leader='client.4711')]
+    [item] = health_items(pools, [], 0.0)
+    assert (item.code, item.subject) == (PEER_UNREACHABLE, 'p/ns')
+    assert 'not mirrored there' in item.text and 'pool info p/ns' in item.text
+    assert trouble(pools) == {'p/ns': 'not mirrored there'}
 
 
 def test_copies_whose_primary_is_gone():

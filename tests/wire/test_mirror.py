@@ -143,6 +143,27 @@ def test_mirroring_never_enabled() -> None:
     assert MirrorPool().mode == MirrorMode.DISABLED
 
 
+@pytest.mark.parametrize("omap, source", [
+    ({}, "ns"),
+    ({"remote_namespace": Encoder().string("other").done()}, "other"),
+    ({"remote_namespace": Encoder().string("").done()}, "")])
+def test_the_namespace_of_the_peer(omap, source) -> None:
+    assert MirrorPool.from_omap(omap).source("ns") == source
+
+
+def test_a_namespace_of_the_peer_that_does_not_decode() -> None:
+    """It is not taken for the one of the same name."""
+    with pytest.raises(MalformedData):
+        MirrorPool.from_omap({"remote_namespace": b"\5\0\0\0o"})
+
+
+@pytest.mark.parametrize("mode, mirrored", [
+    (MirrorMode.DISABLED, False), (MirrorMode.IMAGE, True), (MirrorMode.POOL, True),
+    (MirrorMode.INIT_ONLY, False)])
+def test_modes_in_which_images_are_mirrored(mode, mirrored) -> None:
+    assert MirrorPool(mode=mode).is_mirrored is mirrored
+
+
 def test_values_cut_short(site, omap_of) -> None:
     entry, _ = site
     whole = omap_of(entry)

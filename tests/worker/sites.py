@@ -15,19 +15,22 @@ def mirrored(global_id, state=MirrorImageState.ENABLED, mode=ImageMode.SNAPSHOT)
     return MirrorImage(global_id, state, mode)
 
 
-def mirroring(mode=MirrorMode.IMAGE, uuid="uuid", peers=(), images=None):
-    """The omap of an rbd_mirroring object."""
+def mirroring(mode=MirrorMode.IMAGE, uuid="uuid", peers=(), images=None, source=None):
+    """The omap of an rbd_mirroring object; `source` is the peer's namespace, if it names one."""
     omap = {"mirror_mode": Encoder().u32(mode).done(), "mirror_uuid": uuid.encode()}
     omap.update({f"mirror_peer_{peer.uuid}": peer.encode() for peer in peers})
     omap.update({f"image_{key}": image.encode() for key, image in (images or {}).items()})
+    if source is not None:
+        omap["remote_namespace"] = Encoder().string(source).done()
     return omap
 
 
 class FakePool:
     """`omap_of` maps object names to omaps; what is not there is not found."""
 
-    def __init__(self, omap_of=None):
+    def __init__(self, omap_of=None, namespace=""):
         self.omap_of = omap_of or {}
+        self.namespace = namespace
         self.namespaces = []
         self.pings = []
         self.error = None
@@ -39,13 +42,19 @@ class FakePool:
             raise NotFound(oid)
         return self.omap_of[oid]
 
+    async def omap_entries(self, oid, keys):
+        return {key: value for key, value in (await self.omap(oid)).items() if key in keys}
+
     async def call(self, oid, call):
         if self.error is not None:
             raise self.error
         if oid == NAMESPACES:
             if not self.namespaces:
                 raise NotFound(oid)
-            return Encoder().list_(self.namespaces, Encoder.string).done()
+            source = Decoder(call.data)
+            after, count = source.string(), source.u64()
+            page = sorted(name for name in self.namespaces if name > after)[:count]
+            return Encoder().list_(page, Encoder.string).done()
         assert (oid, call.method) == (MIRRORING, "mirror_peer_ping")
         source = Decoder(call.data)
         self.pings.append((source.string(), source.string()))
@@ -65,7 +74,7 @@ class FakeConnection:
         self.closed = False
 
     def pool(self, pool_id, namespace=""):
-        return self.pools.setdefault((pool_id, namespace), FakePool())
+        return self.pools.setdefault((pool_id, namespace), FakePool(namespace=namespace))
 
     def pool_id(self, name):
         return next((pool_id for pool_id, other in self.names.items() if other == name), None)

@@ -8,7 +8,7 @@ from mirror_mgr.wire.header import MIRRORING
 from mirror_mgr.wire.mirror import MirrorPeer, MirrorPool
 from mirror_mgr.worker import peer as peers
 from mirror_mgr.worker.peer import Credentials
-from tests.worker.sites import PEER, FakeConnection, FakePool, mirroring
+from tests.worker.sites import PEER, FakeConnection, mirroring
 
 KEY = "rbd/mirror/peer/2/peer-uuid"
 
@@ -124,10 +124,6 @@ def test_a_site_that_is_too_old_is_told_of():
     remote.pool(5).error = NotSupported("mirror_peer_ping")
     with pytest.raises(NotSupported, match="site 'b': .* upgrade that site to Ceph 16 or later"):
         asyncio.run(peers.ping(remote, 5, "site-a", "uuid-of-a"))
-
-
-def test_a_pool_that_was_never_mirrored():
-    assert asyncio.run(peers.read_mirroring(FakePool())) == MirrorPool()
 
 
 class TestThePoolThere:

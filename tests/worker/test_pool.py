@@ -89,8 +89,9 @@ class TestOrphans:
         image = mirrored("g", mode=ImageMode.JOURNAL)
         assert orphaned(pool_of(l=image), MirrorPool(mode=MirrorMode.IMAGE)) == {"l": image}
 
-    def test_not_where_the_other_pool_is_not_mirrored_at_all(self):
-        assert orphaned(pool_of(l=mirrored("g")), MirrorPool()) == {}
+    @pytest.mark.parametrize("mode", [MirrorMode.DISABLED, MirrorMode.INIT_ONLY])
+    def test_not_where_the_other_pool_is_not_mirrored_at_all(self, mode):
+        assert orphaned(pool_of(l=mirrored("g")), MirrorPool(mode=mode)) == {}
 
     @pytest.mark.parametrize("image", [mirrored("g", DISABLING), mirrored("g", DISABLED)])
     def test_not_what_is_something_else_here(self, image):
@@ -251,24 +252,6 @@ def test_blocklisted_at_the_own_site_the_pool_ends(led):
     run(body())
 
 
-@pytest.mark.parametrize("default, mode, found", [
-    (MirrorMode.IMAGE, MirrorMode.IMAGE, {"", "ns"}),
-    (MirrorMode.POOL, MirrorMode.POOL, {"", "ns"}),
-    (MirrorMode.IMAGE, MirrorMode.DISABLED, {""}),
-    (MirrorMode.INIT_ONLY, MirrorMode.IMAGE, {"ns"}),
-])
-def test_mirrored_namespaces(led, default, mode, found):
-    local = local_site()
-    local.pool(2).namespaces = ["ns", "never mirrored"]
-    local.pool(2, "ns").omap_of[MIRRORING] = mirroring(mode)
-    assert with_replayer(local, lambda one: one._mirrored_namespaces(default)) == found
-
-
-def test_a_pool_without_namespaces(led):
-    assert with_replayer(
-        local_site(), lambda one: one._mirrored_namespaces(MirrorMode.IMAGE)) == {""}
-
-
 class FakeReplayer:
     def __init__(self, found):
         self.status = found
@@ -354,7 +337,7 @@ class TestAShareOfTheImages:
 
     def namespace(self, here=()):
         local, remote = local_site().pool(2), FakePool()
-        local.connection = FakeConnection("local")
+        local.connection, remote.connection = FakeConnection("local"), FakeConnection("b")
         local.omap_of[MIRRORING] = mirroring(images={f"l{g}": mirrored(g) for g in here})
         remote.omap_of[MIRRORING] = mirroring(images={f"r{g}": mirrored(g) for g in self.IDS})
         return pool_module.NamespaceReplayer(
@@ -416,6 +399,34 @@ class TestAShareOfTheImages:
             await one.close()
         run(body())
 
+    def test_images_of_another_namespace_are_no_business_of_a_replayer(self, monkeypatch):
+        """It was paired with another one since its pair was looked at."""
+        async def body():
+            one = self.namespace(here=["gone"])
+            one._local.omap_of[MIRRORING] = mirroring(
+                source="other", images={"l": mirrored("gone")})
+
+            async def look(missing, copies, is_ours):
+                raise AssertionError("no copy of another namespace may be looked at")
+
+            monkeypatch.setattr(one.missing, "look", look)
+            await one.refresh(EVERY_SLOT)
+            assert (one.images, self.swept) == ({}, [])
+            await one.close()
+        run(body())
+
+    @pytest.mark.parametrize("mode", [MirrorMode.DISABLED, MirrorMode.INIT_ONLY])
+    def test_a_namespace_that_the_peer_does_not_mirror_is_told_of(self, mode):
+        async def body():
+            one = self.namespace()
+            await one.refresh(EVERY_SLOT)
+            assert one.trouble is None
+            one._remote.omap_of[MIRRORING] = mirroring(mode)
+            await one.refresh(EVERY_SLOT)
+            assert "'b'" in one.trouble and "--remote-namespace" in one.trouble
+            await one.close()
+        run(body())
+
     def test_an_image_started_anew_while_it_is_given_up_stays_given_up(self, monkeypatch):
         async def body():
             one = self.namespace()
@@ -429,6 +440,83 @@ class TestAShareOfTheImages:
             await asyncio.gather(renewing, giving_up)
             assert one.images == {}
             await one.close()
+        run(body())
+
+
+class TestPairsOfNamespaces:
+    """Which of them is replayed from which one of the peer's."""
+
+    class Replayer:
+        """Of one namespace."""
+
+        def __init__(self, name, local, remote, *ignored):
+            self.name, self.local, self.remote = name, local, remote
+            self.source = remote.namespace
+            self.trouble = None
+            self.refreshed = 0
+            self.closed = False
+
+        async def refresh(self, slots):
+            self.refreshed += 1
+
+        async def close(self):
+            self.closed = True
+
+    @pytest.fixture(autouse=True)
+    def fakes(self, monkeypatch):
+        monkeypatch.setattr(pool_module, "NamespaceReplayer", self.Replayer)
+
+    def mirror(self, site, name, source=None, mode=MirrorMode.IMAGE):
+        site.pool(2).namespaces = sorted({*site.pool(2).namespaces, name} - {""})
+        site.pool(2, name).omap_of[MIRRORING] = mirroring(mode, source=source)
+
+    async def refresh(self, one):
+        site = SimpleNamespace(connection=self.remote)
+        await one._refresh_namespaces(site, 5, Link("a", "b", "us"), EVERY_SLOT)
+
+    def test_each_from_its_own(self, led):
+        async def body():
+            local, self.remote = local_site(mode=MirrorMode.POOL, source="old"), FakeConnection("b")
+            self.mirror(local, "new", source="")
+            self.mirror(local, "same")
+            self.mirror(local, "off", mode=MirrorMode.DISABLED)
+            one = replayer(local)
+            await self.refresh(one)
+            assert {name: (r.local, r.remote) for name, r in one.namespaces.items()} == {
+                "": (local.pool(2), self.remote.pool(5, "old")),
+                "new": (local.pool(2, "new"), self.remote.pool(5)),
+                "same": (local.pool(2, "same"), self.remote.pool(5, "same"))}
+            assert all(r.refreshed == 1 for r in one.namespaces.values())
+        run(body())
+
+    def test_one_that_is_paired_anew_begins_anew(self, led):
+        async def body():
+            local, self.remote = local_site(), FakeConnection("b")
+            self.mirror(local, "ns")
+            one = replayer(local)
+            await self.refresh(one)
+            before = dict(one.namespaces)
+            self.mirror(local, "ns", source="other")
+            await self.refresh(one)
+            assert before["ns"].closed and before["ns"].refreshed == 1
+            assert one.namespaces["ns"].remote is self.remote.pool(5, "other")
+            assert one.namespaces[""] is before[""] and not before[""].closed
+        run(body())
+
+    def test_what_can_not_be_replayed_is_told_with_its_reason(self, led):
+        async def body():
+            local, self.remote = local_site(), FakeConnection("b")
+            self.mirror(local, "ns", source="")
+            self.mirror(local, "other")
+            one = replayer(local)
+            await self.refresh(one)
+            one.namespaces["other"].trouble = "not mirrored there"
+            assert set(one.namespaces) == {"", "other"}
+            troubles = one.troubles()
+            assert set(troubles) == {"ns", "other"}
+            assert "one copy at a site" in troubles["ns"]
+            await one._close_namespaces()
+            assert one.troubles() == {}
         run(body())
 
 

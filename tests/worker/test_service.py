@@ -28,10 +28,13 @@ def test_no_namespaces_no_key():
 def test_what_is_wrong_is_called_out():
     pool = Pool()
     pool.peer_error = "site 'b': no answer"
+    pool.of_namespaces = {"ns": "not mirrored there", "": "nor there"}
     pool.leader.foreign = "client.4200 at 10.0.0.2:0/4200"
     try:
         found = describe(pool, 1)["callouts"]
     finally:
         pool.leader.foreign = None
     assert found["1"] == {"level": "error", "text": "site 'b': no answer"}
-    assert found["2"]["level"] == "warning" and "client.4200" in found["2"]["text"]
+    assert found["2"] == {"level": "warning", "text": "namespace 'ns': not mirrored there"}
+    assert found["3"] == {"level": "warning", "text": "default namespace: nor there"}
+    assert found["4"]["level"] == "warning" and "client.4200" in found["4"]["text"]

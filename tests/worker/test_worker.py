@@ -50,6 +50,7 @@ class FakePool:
         self.leader = FakeLeader()
         self.peer_error = None
         self.namespaces = {name: None for name in namespaces}
+        self.of_namespaces = {}
         self.all = list(replayers)
         self.of_missing = []
         self.sweep = Sweep()
@@ -57,6 +58,9 @@ class FakePool:
 
     def kept(self):
         return self.of_missing
+
+    def troubles(self):
+        return self.of_namespaces
 
     def deletions(self, namespace):
         return self.sweep
@@ -114,6 +118,12 @@ class TestReports:
     def test_a_pool_that_is_not_replayed_is_told_of(self):
         [report] = pool_reports(FakePool(namespaces=()))
         assert (report.name, report.images) == ("p", {"total": 0})
+
+    def test_each_namespace_has_its_own_trouble(self):
+        pool = FakePool(namespaces=("", "a"))
+        pool.of_namespaces = {"a": "not mirrored there", "b": "paired twice"}
+        assert [(r.name, r.peer_error) for r in pool_reports(pool)] == [
+            ("p", None), ("p/a", "not mirrored there"), ("p/b", "paired twice")]
 
 
     def test_copies_whose_primary_is_gone(self):
