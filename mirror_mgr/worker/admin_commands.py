@@ -15,7 +15,7 @@ from . import perf, settings
 from .admin_socket import Command
 from .image import ImageReplayer
 from .journal_image import JournalImageReplayer
-from .pool import PoolReplayer, image_spec
+from .pool import PoolReplayer, image_name, image_spec
 
 if TYPE_CHECKING:
     from .worker import Worker
@@ -34,7 +34,14 @@ def commands(worker: "Worker") -> Dict[str, Command]:
         "perf dump": Command("dump perfcounters value", lambda: perf.dump(
             worker.counters(), _histories(pools)), merge=True),
         "perf schema": Command(
-            "dump perfcounters schema", partial(_schema, worker, pools), merge=True),
+            "dump perfcounters schema", partial(_described, perf.schema, worker, pools),
+            merge=True),
+        "counter dump": Command(
+            "dump all counters, with labels, and their values", lambda: perf.labelled_dump(
+                worker.counters(), _histories(pools)), merge=True),
+        "counter schema": Command(
+            "dump the schema of all counters, with labels",
+            partial(_described, perf.labelled_schema, worker, pools), merge=True),
         "rbd mirror leader release": Command(
             "release rbd mirror leader", lambda: _release(pools)),
         **_verbs("", lambda: {"pool_replayers": [pool_status(pool) for pool in pools]},
@@ -149,15 +156,16 @@ def _histories(pools: List[PoolReplayer]) -> perf.Images:
     found = perf.Images()
     for pool in pools:
         for namespace, replayer in pool.replayers():
-            spec = image_spec(pool.name, namespace, replayer)
+            name = perf.Name(pool.name, namespace, image_name(replayer))
             if isinstance(replayer, JournalImageReplayer):
-                found.journal_mode.append((spec, replayer.replayed))
+                found.journal_mode.append((name, replayer.replayed))
             else:
-                found.snapshot_mode.append((spec, replayer.history))
+                found.snapshot_mode.append((name, perf.Synced(
+                    replayer.history, replayer.newest_ns, replayer.copied_ns or 0)))
     return found
 
 
-def _schema(worker: "Worker", pools: List[PoolReplayer]) -> Dict[str, Any]:
-    return perf.schema(worker.counters(), _histories(pools),
-                       settings.counter_priority(worker.conf_get),
-                       settings.image_counter_priority(worker.conf_get))
+def _described(schema: Callable[..., Any], worker: "Worker", pools: List[PoolReplayer]) -> Any:
+    return schema(worker.counters(), _histories(pools),
+                  settings.counter_priority(worker.conf_get),
+                  settings.image_counter_priority(worker.conf_get))

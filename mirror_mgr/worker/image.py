@@ -83,7 +83,7 @@ class ImageReplayer:
 
     `publish` is called with each new status.  `since` is when the image came to stand as it does;
     `syncing` is None when nothing is copied; `copied_ns` is when the primary was as the copy is,
-    None before anything is known of that.
+    None before anything is known of that; `newest_ns` is when it took its newest mirror snapshot.
     """
 
     def __init__(self, local: Pool, remote: Pool, link: scan.Link, means: Callable[[], Means],
@@ -98,6 +98,7 @@ class ImageReplayer:
         self.since = time.time()
         self.syncing: Optional[Syncing] = None
         self.copied_ns: Optional[int] = None
+        self.newest_ns = 0
         self.history = SyncHistory()
         self._local = local.fork()
         self._source = Image(remote, mirrored.remote_id)
@@ -515,8 +516,9 @@ class ImageReplayer:
     def _replaying(self, remote: ImageHeader, local_ns: Optional[int],
                    inherited: bool) -> ImageStatus:
         self.copied_ns = local_ns
-        newest = remote.mirror_snapshots[-1].timestamp_ns if remote.mirror_snapshots else 0
-        return status.replaying(self.history, newest, local_ns, inherited, self.syncing,
+        snapshots = remote.mirror_snapshots
+        self.newest_ns = snapshots[-1].timestamp_ns if snapshots else 0
+        return status.replaying(self.history, self.newest_ns, local_ns, inherited, self.syncing,
                                 self._note)
 
     async def _tell_progress(self, sync: SnapshotSync, action: scan.Sync,

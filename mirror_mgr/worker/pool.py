@@ -56,10 +56,14 @@ _REPLAYERS: Dict[ImageMode, Type[ImageReplayer]] = {
     ImageMode.SNAPSHOT: ImageReplayer, ImageMode.JOURNAL: JournalImageReplayer}
 
 
+def image_name(replayer: ImageReplayer) -> str:
+    """What an image is called; by its id at the primary while its name is not known."""
+    return replayer.name or replayer.mirrored.remote_id
+
+
 def image_spec(pool: str, namespace: str, replayer: ImageReplayer) -> str:
-    """The image as commands name it; by its id at the primary while its name is not known."""
-    name = replayer.name or replayer.mirrored.remote_id
-    return "/".join(filter(None, (pool, namespace, name)))
+    """The image as commands name it."""
+    return "/".join(filter(None, (pool, namespace, image_name(replayer))))
 
 
 @dataclass

@@ -6,13 +6,14 @@ from mirror_mgr.admin import promotion
 from mirror_mgr.admin.forks import Mark
 from mirror_mgr.admin.peer_probe import LookAtImages, SeenImage, Sight
 from mirror_mgr.admin.specs import ImageSpec, parse_image, parse_pool
+from mirror_mgr.admin.token import Token
 from mirror_mgr.errors import Busy, DeadlineExceeded, InvalidArgument, MirrorError
 from mirror_mgr.wire.constants import SnapState, StatusState
 from mirror_mgr.wire.encoding import Decoder
 from mirror_mgr.wire.mirror import SiteStatus
 from tests.replay import headers
 
-from .fakes import FakeImage, FakeSite, status_of
+from .fakes import IMAGE, FakeImage, FakeSite, status_of
 
 X = parse_image("p/x")
 
@@ -114,6 +115,27 @@ def test_what_was_demoted_here_may_come_back(site: FakeSite, copied: FakeImage,
     copied.promotable = True
     promotion.promote(site, X, False, forced({}), look)
     assert copied.primary
+
+
+def test_in_a_namespace_it_is_the_pool_that_has_been_demoted(site: FakeSite,
+                                                             copied: FakeImage) -> None:
+    """The namespace has a mirror uuid as well, which is in no mirror snapshot."""
+    pool = site.pools["p"]
+    pool.modes["ns"], pool.remotes["ns"] = IMAGE, "other"
+    pool.images["ns", "x"] = copied
+    demote(copied)
+    asked = []
+
+    def look(login: Token, *where: Any) -> Sight:
+        asked.append(where)
+        # Later, though the other site's clock says that it was sooner.
+        marks = (Mark(9, SnapState.NON_PRIMARY_DEMOTED, "HERE", 4, 1.0),
+                 Mark(13, SnapState.PRIMARY_DEMOTED, seconds=2.0))
+        return Sight(mirror_uuid="THERE", images={"global-x": SeenImage(False, marks)})
+
+    with pytest.raises(Busy):
+        promotion.promote(site, parse_image("p/ns/x"), False, forced({}), look)
+    assert asked == [("p", "other", ("global-x",))]
 
 
 def test_a_pool_without_a_peer_asks_nobody(site: FakeSite, copied: FakeImage) -> None:
