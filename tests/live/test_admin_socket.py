@@ -4,11 +4,12 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Any, Callable, Iterator, Set
+from typing import Any, Callable, Dict, Iterator, List, Set
 
 import pytest
 
 from mirror_mgr.cluster.connection import configured
+from qa.errors import CommandFailed
 from qa.sites import REPOSITORY, Site
 from qa.waiting import wait_for
 
@@ -17,6 +18,8 @@ pytestmark = pytest.mark.usefixtures("no_workers")
 ID = "in-its-place"
 NAME = f"client.rbd-mirror.{ID}"
 Ask = Callable[..., Any]
+DAEMON = "asked-before"
+PERF = ("perf dump", "perf schema", "counter dump", "counter schema")
 
 
 @pytest.fixture
@@ -24,6 +27,30 @@ def image(site_a: Site, pool: str) -> str:
     site_a.rbd("create", f"{pool}/image", "--size", "8M")
     site_a.ceph("rbd-mirror", "image", "enable", f"{pool}/image", "snapshot")
     return f"{pool}/image"
+
+
+@pytest.fixture
+def daemons(site_b: Site, pool: str, image: str) -> Dict[str, Any]:
+    """What the site's own rbd-mirror daemon answered, once it replayed the image."""
+    socket = str(site_b.directory / "run" / f"client.rbd-mirror.{DAEMON}.asok")
+
+    def ask(words: str) -> Any:
+        try:
+            return json.loads(site_b.ceph("--admin-daemon", socket, *words.split()))
+        except (CommandFailed, ValueError):  # not every release knows them all
+            return None
+
+    def status() -> Any:
+        found = (ask("rbd mirror status") or {"pool_replayers": []})["pool_replayers"]
+        return next((one for one in found if one["pool"] == pool), None)
+
+    site_b.start_rbd_mirror(DAEMON)
+    try:
+        wait_for(lambda: image in json.dumps(status()) and "Replaying" in json.dumps(status()),
+                 lambda: site_b.rbd("mirror", "image", "status", image, check=False))
+        return {"status": status(), **{words: ask(words) for words in PERF}}
+    finally:
+        site_b.stop_rbd_mirror(DAEMON)
 
 
 @pytest.fixture
@@ -87,11 +114,54 @@ def test_it_answers_as_the_daemon(site_a: Site, site_b: Site, pool: str, image: 
     assert found["sync_throttler"] == {
         "max_parallel_requests": 64, "running_requests": 0, "waiting_requests": 0}
     assert found["deletion_throttler"]["max_parallel_requests"] == 1
+    [namespace] = found["namespace_replayers"]
+    assert (namespace["local_namespace"], namespace["remote_namespace"]) == ("", "")
+    assert namespace["image_replayers"] == found["image_replayers"]
     assert {f"rbd mirror {verb} {image}" for verb in ("start", "stop", "restart", "flush")} < set(
         ask("help"))
     ask("rbd", "mirror", "leader", "release", pool, "site-a")
     wait_for(lambda: status_of(pool, ask)["leader"])
     stop_start_and_flush(site_a, site_b, pool, image, ask)
+
+
+def missing(theirs: Any, ours: Any, where: str = "") -> List[str]:
+    """Which keys of objects `ours` lacks; of lists the first items are looked at."""
+    if isinstance(theirs, dict):
+        return [lacking for key in theirs for lacking in (
+            missing(theirs[key], ours[key], f"{where}.{key}") if key in ours
+            else [f"{where}.{key}"])]
+    if isinstance(theirs, list) and theirs:
+        return missing(theirs[0], ours[0], f"{where}[0]") if ours else [f"{where}[0]"]
+    return []
+
+
+def of_mirroring(answer: Any) -> Any:
+    """Without the loggers that all clients of librados have."""
+    return {name: found for name, found in answer.items() if name.startswith("rbd_mirror")}
+
+
+def test_it_answers_all_that_the_daemon_of_the_site_does(daemons: Dict[str, Any], pool: str,
+                                                         ask: Ask) -> None:
+    found = status_of(pool, ask)
+    assert not missing(daemons["status"], found)
+    for words in PERF:
+        if daemons[words]:
+            assert not missing(of_mirroring(daemons[words]), ask(*words.split())), words
+    if daemons["counter schema"]:
+        theirs, ours = (of_mirroring(one) for one in (
+            daemons["counter schema"], ask("counter", "schema")))
+        for logger, entries in theirs.items():
+            assert entries[0]["counters"] == ours[logger][0]["counters"], logger
+
+
+def test_counters_with_labels(pool: str, image: str, ask: Ask) -> None:
+    [entry] = [one for one in ask("counter", "dump")["rbd_mirror_snapshot_image"]
+               if one["labels"]["pool"] == pool]
+    assert entry["labels"] == {"pool": pool, "namespace": "", "image": "image"}
+    assert 0 < entry["counters"]["local_timestamp"] <= entry["counters"]["remote_timestamp"]
+    assert entry["counters"]["snapshots"] >= 1
+    schema = ask("counter", "schema")
+    assert set(entry["counters"]) == set(schema["rbd_mirror_snapshot_image"][0]["counters"])
 
 
 def stop_start_and_flush(site_a: Site, site_b: Site, pool: str, image: str, ask: Ask) -> None:
