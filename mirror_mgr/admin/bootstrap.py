@@ -10,7 +10,7 @@ import rbd
 from ..cluster import keys
 from ..errors import DeadlineExceeded, InvalidArgument, NotFound, NotSupported, from_errno
 from ..model import Peer
-from . import abilities, sites, token
+from . import librbd, sites, token
 from .access import explaining, open_pool
 from .modes import require_enabled
 from .peer_probe import Sight
@@ -105,7 +105,7 @@ def _check(sight: Sight, leads_to: Token, spec: PoolSpec, own_name: str) -> None
                               "one by --site-name")
     if sight.pool_mode is None:
         raise NotFound(f"pool '{spec}': the other site has no pool of this name")
-    if sight.pool_mode == POOL_MODES["init-only"] and not abilities.has_init_only():
+    if sight.pool_mode == POOL_MODES["init-only"] and not librbd.has_init_only():
         raise NotSupported(f"pool '{spec}': it is in mode 'init-only' at the other site, which "
                            "librbd of this one does not have; run there: "
                            f"ceph rbd-mirror pool enable {spec} image")

@@ -10,7 +10,7 @@ import rados
 import rbd
 
 from ..errors import InvalidArgument, NotSupported
-from . import abilities
+from . import librbd
 from .access import explaining, in_default_namespace
 from .modes import MIRRORED, read_mode
 from .specs import PoolSpec
@@ -18,7 +18,7 @@ from .specs import PoolSpec
 
 def remote(ioctx: "rados.Ioctx", spec: PoolSpec) -> str:
     """Return the peer's namespace that `spec`, which is open, is mirrored with."""
-    if not abilities.has_remote_namespaces():
+    if not librbd.has_remote_namespaces():
         return spec.namespace
     with explaining(f"pool '{spec}': can't read which namespace of the peer it is mirrored with"):
         return str(rbd.RBD().mirror_remote_namespace_get(ioctx))
@@ -35,7 +35,7 @@ def check(ioctx: "rados.Ioctx", spec: PoolSpec, mode: str, wanted: Optional[str]
     if "/" in new or "@" in new:
         raise InvalidArgument(f"remote namespace {new!r}: there can't be one with a '/' or '@'; "
                               "name the peer's namespace alone, without its pool")
-    if new != known and not abilities.has_remote_namespaces():
+    if new != known and not librbd.has_remote_namespaces():
         raise NotSupported(f"pool '{spec}': librbd of this site can't mirror it with "
                            f"{_called(new)}, only with that of the same name; Ceph 20 and later "
                            "can, at both sites")

@@ -173,7 +173,6 @@ def _namespaces(cluster: Any, pool: str, first: str) -> List[str]:
 def _namespace_named(cluster: Any, name: str, namespace: str,
                      wanted: FrozenSet[str]) -> Dict[str, Any]:
     """Raise rados.ObjectNotFound where there is no such pool."""
-    import rbd
 
     with cluster.open_ioctx(name) as ioctx:
         ioctx.set_namespace(namespace)

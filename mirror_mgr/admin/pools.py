@@ -9,7 +9,7 @@ import rbd
 
 from ..errors import InvalidArgument, MirrorError
 from ..model import PoolInfo
-from . import abilities, images, namespaces, peers, sites
+from . import images, librbd, namespaces, peers, sites
 from .access import explaining, open_pool
 from .modes import MIRRORED, read_mode, set_mode
 from .specs import PoolSpec
@@ -51,7 +51,7 @@ def _check_mode(spec: PoolSpec, mode: str, remote_namespace: Optional[str]) -> N
         raise InvalidArgument(f"mode {mode!r}: must be 'image', 'pool' or '{INIT_ONLY}'")
     if mode != INIT_ONLY:
         return
-    if not abilities.has_init_only():
+    if not librbd.has_init_only():
         raise InvalidArgument(f"mode '{INIT_ONLY}': librbd of this site does not have it; Ceph 20 "
                               "and later do; enable the pool in mode 'image'")
     if spec.namespace:
@@ -118,7 +118,7 @@ def info(cluster: "rados.Rados", spec: PoolSpec, with_mon_host: bool = False) ->
             return PoolInfo(mode)
         with explaining(f"pool '{spec}': can't read its mirror uuid"):
             found = PoolInfo(mode, mirror_uuid=str(rbd.RBD().mirror_uuid_get(ioctx)))
-        if abilities.has_remote_namespaces():
+        if librbd.has_remote_namespaces():
             found = replace(found, remote_namespace=namespaces.remote(ioctx, spec))
         if spec.namespace:
             return found
