@@ -13,13 +13,18 @@ from qa.waiting import wait_for
 from tests.cephx import key
 
 NEWER = key(AES256K, bytes(32))
+OPTION = "mon_auth_allow_insecure_key"  # came with these keys
 CURE = "ceph mon set auth_allowed_ciphers aes,aes256k; ceph auth rotate client.{} --key_type aes"
 
 
 @pytest.fixture(autouse=True)
 def older(site_b: Site) -> None:
-    if not site_b.run("ceph", "config", "help", "mon_auth_allow_insecure_key").returncode:
+    if _knows_newer(site_b):
         pytest.skip("its Ceph reads keys of type aes256k")
+
+
+def _knows_newer(site: Site) -> bool:
+    return site.run("ceph", "config", "help", OPTION).returncode == 0
 
 
 @pytest.fixture
@@ -105,5 +110,28 @@ def test_a_pool_that_is_not_mirrored_at_the_other_site(
         result = site_b.run("ceph", *words, input=token)
         assert result.returncode == errno.ENOSYS
         assert f"run there: ceph rbd-mirror pool enable {lone} image" in result.stderr
+    finally:
+        site_a.ceph("osd", "pool", "rm", lone, lone, "--yes-i-really-really-mean-it")
+
+
+def test_the_cure(lone: str, site_a: Site, site_b: Site) -> None:
+    """Beyond that the type has to be allowed, which a site is only asked for once."""
+    if not _knows_newer(site_a):
+        pytest.skip("the other site's Ceph makes no keys of type aes256k")
+    site_a.create_pool(lone)
+    site_a.ceph("rbd-mirror", "pool", "enable", lone, "image")
+
+    def token(kind: str) -> str:
+        site_a.run("ceph", "auth", "rotate", "client.rbd-mirror-peer", "--key_type", kind)
+        return site_a.ceph("rbd-mirror", "pool", "peer", "bootstrap", "create", lone)
+
+    words = ("pool", "peer", "bootstrap", "import", lone)
+    try:
+        said = refused(site_b, errno.EINVAL, *words, input=token("aes256k"))
+        assert CURE.format("rbd-mirror-peer") in said
+        site_b.ceph("rbd-mirror", *words, "-i", "-", input=token("aes"))
+        site_a.rbd("create", f"{lone}/disk", "--size", "4M")
+        site_a.ceph("rbd-mirror", "image", "enable", f"{lone}/disk", "snapshot")
+        wait_for(lambda: "disk" in site_b.rbd_json("ls", lone))
     finally:
         site_a.ceph("osd", "pool", "rm", lone, lone, "--yes-i-really-really-mean-it")
