@@ -72,8 +72,6 @@ def build(folder: Path) -> Path:
 def lint(package: Path) -> None:
     """Raise LabError for anything that lintian has to say of the package."""
     print("lintian", flush=True)
-    if not shutil.which("lintian"):
-        raise LabError("lintian is missing; install it with apt-get")
     _run(["lintian", "--allow-root", "--fail-on", "pedantic,info,warning,error", "--pedantic",
           "--display-info", str(package)])
 
