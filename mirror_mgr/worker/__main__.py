@@ -11,6 +11,13 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Awaitable, Callable, Coroutine, Dict, NoReturn, Optional, Sequence
 
+try:
+    import rados  # noqa: F401
+    import rbd  # noqa: F401
+except ImportError as error:
+    sys.exit(f"mirror-mgr-worker: {error}; install python3-rados and python3-rbd, and run it with "
+             "the system's own Python 3")
+
 from ..cluster.connection import Connection
 from ..errors import AlreadyRunning, Fenced, MirrorError
 from . import admin_commands, anew, daemonize, memory, options, protocol, tasks

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import subprocess
 import sys
 
 import pytest
@@ -171,3 +172,11 @@ def test_a_second_start_with_the_same_pid_file(monkeypatch, tmp_path, capsys, fo
     assert main_module.main(words) == code
     assert "process 4711 runs with it" in capsys.readouterr().err
     os.close(other)
+
+
+def test_without_the_bindings_of_ceph_it_says_so_in_one_line():
+    start = ("import runpy, sys; sys.modules['rados'] = None; "
+             "runpy.run_module('mirror_mgr.worker', run_name='__main__')")
+    done = subprocess.run([sys.executable, "-c", start], capture_output=True, text=True)
+    assert done.returncode == 1 and done.stdout == ""
+    assert done.stderr.count("\n") == 1 and "install python3-rados" in done.stderr
