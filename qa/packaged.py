@@ -101,6 +101,7 @@ def try_out(package: Path, copy: Copy) -> None:
     apt = ("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qy")
     copy.run(*apt, "install", "--no-install-recommends", str(package))
     copy.run("systemd-analyze", "verify", "--man=no", "mirror-mgr-worker.target")
+    copy.run("systemctl", "--root=/", "enable", "mirror-mgr-worker@rbd-mirror.b")
     copy.run("/usr/bin/python3", "-m", "qa.installed")
     copy.run(*apt, "purge", PACKAGE)
     left = sorted(leftovers(copy.changes, copy.base))
