@@ -116,7 +116,8 @@ def test_commands_are_where_the_manager_looks(manager: module.Module) -> None:
     found = {line["cmd"]: line for line in compat.CLICommand.dump_cmd_list()}
     assert found[
         "rbd-mirror pool enable name=pool,type=CephPoolname name=mode,type=CephString,req=false "
-        "name=site_name,type=CephObjectname,req=false"]["perm"] == "w"
+        "name=site_name,type=CephObjectname,req=false "
+        "name=remote_namespace,type=CephObjectname,req=false"]["perm"] == "w"
     result = manager._handle_command("", {"prefix": "rbd-mirror worker ls", "format": "json"})
     assert tuple(result) == (0, "[]", "")
     result = manager._handle_command("", {"prefix": "rbd-mirror worker restart", "id": "a"})
