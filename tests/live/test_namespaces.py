@@ -85,6 +85,13 @@ def move(here: Site, there: Site, image: str, copy: str) -> None:
              lambda: there.ceph("rbd-mirror", "image", "status", copy))
 
 
+def clone(site: Site, parent: str, child: str) -> None:
+    site.rbd("snap", "create", f"{parent}@base")
+    site.rbd("clone", f"{parent}@base", child, "--rbd-default-clone-format", "2")
+    site.ceph("rbd-mirror", "image", "enable", child, "snapshot")
+    site.ceph("rbd-mirror", "image", "snapshot", parent)
+
+
 def images(site: Site, pool: str, namespace: str) -> "list[str]":
     return site.rbd("ls", spec(pool, namespace)).split()
 
@@ -151,12 +158,7 @@ def test_a_clone_whose_parent_is_in_either(site_a: Site, site_b: Site, paired: s
             site.ceph("rbd-mirror", "pool", "enable", paired, "init-only")
         pair(site_a, site_b, paired, parents, their_copies)
     parent = make(site_a, paired, parents, "snapshot", "parent")
-    site_a.rbd("snap", "create", f"{parent}@base")
-    clone = spec(paired, "left", "clone")
-    site_a.rbd("clone", f"{parent}@base", clone, "--rbd-default-clone-format", "2")
-    for image in (parent, clone):
-        site_a.ceph("rbd-mirror", "image", "enable", image, "snapshot")
-    site_a.ceph("rbd-mirror", "image", "snapshot", parent)
+    clone(site_a, parent, spec(paired, "left", "clone"))
     write(site_a, paired, "left", "clone")
     wait_for_the_same(site_a, site_b, paired, ("left", "right"), "snapshot", "clone")
     found = site_b.rbd_json("info", spec(paired, "right", "clone"))["parent"]
@@ -164,22 +166,30 @@ def test_a_clone_whose_parent_is_in_either(site_a: Site, site_b: Site, paired: s
 
 
 def test_the_daemon_takes_turns(lab: Lab, site_a: Site, site_b: Site, paired: str) -> None:
+    names = (*MODES, "clone")
     for mode in MODES:
         make(site_a, paired, "left", mode, mode)
-        wait_for_the_same(site_a, site_b, paired, ("left", "right"), mode, mode)
-    before = [site_b.rbd_json("info", spec(paired, "right", mode))["id"] for mode in MODES]
+    clone(site_a, spec(paired, "left", "snapshot"), spec(paired, "left", "clone"))
+
+    def change_and_wait() -> None:
+        for name in names:
+            write(site_a, paired, "left", name)
+            wait_for_the_same(site_a, site_b, paired, ("left", "right"),
+                              "journal" if name == "journal" else "snapshot", name)
+
+    def ids() -> "list[str]":
+        return [site_b.rbd_json("info", spec(paired, "right", name))["id"] for name in names]
+
+    change_and_wait()
+    before = ids()
     with no_workers(lab):
         site_b.start_rbd_mirror("turns")
         try:
-            for mode in MODES:
-                write(site_a, paired, "left", mode)
-                wait_for_the_same(site_a, site_b, paired, ("left", "right"), mode, mode)
+            change_and_wait()
         finally:
             site_b.stop_rbd_mirror("turns")
-    for mode in MODES:
-        write(site_a, paired, "left", mode)
-        wait_for_the_same(site_a, site_b, paired, ("left", "right"), mode, mode)
-    assert before == [site_b.rbd_json("info", spec(paired, "right", mode))["id"] for mode in MODES]
+    change_and_wait()
+    assert before == ids()
 
 
 def test_two_namespaces_that_are_mirrored_with_the_same_one(site_a: Site, site_b: Site,
@@ -198,12 +208,14 @@ def test_two_namespaces_that_are_mirrored_with_the_same_one(site_a: Site, site_b
     wait_for(lambda: third not in site_b.ceph("health", "detail"))
 
 
-def test_a_namespace_that_the_peer_does_not_mirror_is_told_of(site_b: Site, paired: str) -> None:
+def test_a_namespace_that_the_peer_does_not_mirror_is_told_of(site_a: Site, site_b: Site,
+                                                              paired: str) -> None:
     lone = spec(paired, "left")
     site_b.ceph("rbd-mirror", "pool", "enable", lone, "image", "--remote-namespace", "nowhere")
     wait_for(lambda: f"pool '{lone}': nothing is replayed: the namespace 'nowhere'"
              in site_b.ceph("health", "detail"))
-    assert "nowhere" not in site_b.rbd("namespace", "ls", paired)
+    # Nor is anything written where nobody asked for it.
+    assert not site_a.run("rados", "-p", paired, "--namespace", "nowhere", "ls").stdout
 
 
 @pytest.fixture
