@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import threading
+from contextlib import suppress
 
 import pytest
 
@@ -52,6 +53,9 @@ def ends():
     made = Ends()
     yield made
     made.close()
+    made.from_worker.close()
+    with suppress(BrokenPipeError):
+        made._target.close()
 
 
 class FakeWorker:
