@@ -254,7 +254,7 @@ class ImageReplayer:
         if not isinstance(action, scan.Idle):
             self._synced_to = None
             # Who is not the copy now may be renamed here by anybody before it is.
-            self._is_name_known = False
+            self._is_name_known, self._awaited_name = False, None
         else:
             await self._take_awaited_name()
         if isinstance(action, scan.NeedsSnapshot) and await self._request(action):
@@ -310,10 +310,16 @@ class ImageReplayer:
 
     async def _know_name(self) -> None:
         if not self._is_name_known:
-            self.name = await self._find_name()
+            await self._learn_name()
             self._is_name_known = True
             if self._copy is not None:
-                self._awaited_name = naming.waits_for(self.name, self._copy.id)
+                waits_for = naming.waits_for(self.name, self._copy.id)
+                if waits_for is not None or self._awaited_name == self.name:
+                    self._awaited_name = waits_for
+
+    async def _learn_name(self) -> str:
+        self.name = await self._find_name()
+        return self.name
 
     async def _take_awaited_name(self) -> None:
         """Give the copy the name of its primary, if that was another image's and is free now."""
@@ -384,7 +390,7 @@ class ImageReplayer:
                 self._wait_for_parent(link)
                 return False
             # Since it was looked up last the primary may have been renamed.
-            self.name = await self._find_name()
+            await self._learn_name()
             self._copy = await create.create(self._local, self._source, remote,
                                              self.mirrored.global_id, self.name, link)
             self._created = False

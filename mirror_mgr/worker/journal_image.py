@@ -137,7 +137,7 @@ class JournalImageReplayer(ImageReplayer):
                 remote = await self._register(local, remote)
         if local is not None and local.is_primary:
             self.copied_ns = None
-            self._is_name_known = False
+            self._is_name_known, self._awaited_name = False, None
             self._tell(status.primary(await self._split_of_journals(local, remote)))
             return False
         if (local is not None and local.image.resync_requested
@@ -251,8 +251,8 @@ class JournalImageReplayer(ImageReplayer):
             return False
         self._tell(status.bootstrapping("CREATE_LOCAL_IMAGE"))
         self._copy = await create_copy(
-            self._local, self._source, source, self._journal, self.mirrored.global_id, self.name,
-            self._link, link)
+            self._local, self._source, source, self._journal, self.mirrored.global_id,
+            self._learn_name, self._link, link)
         self._fresh = True
         await self._unwatch()
         return True

@@ -59,6 +59,32 @@ def begin(sites, lives=8):
     return image_id
 
 
+def test_a_primary_that_was_renamed_since_its_name_was_taken_here():
+    sites = Sites()
+    sites.b.add_image("i", "another", FEATURES, SIZE)
+    one = new_replayer(sites)
+    with pytest.raises(AlreadyExists):
+        run(one._look_and_act())
+    sites.a.names = {"renamed": "source"}
+    assert run(one._look_and_act()) is True
+    assert sites.b.names == {"i": "another", "renamed": one.copy_id} and one.name == "renamed"
+
+
+def test_the_name_that_a_copy_waits_for_outlives_the_end_of_its_replay():
+    """The replay ends for that: the copy had another name as long as this one was taken."""
+    sites = Sites()
+    copy = asyncio.run(sites.create())
+    one = new_replayer(sites)
+    run(one._settle_copy())
+    one._awaited_name, one._is_name_known = "free now", False
+    run(one._settle_copy())
+    run(one._take_awaited_name())
+    assert sites.b.names == {"free now": copy.id} and one.name == "free now"
+    one._is_name_known = False
+    run(one._settle_copy())
+    assert one._awaited_name is None
+
+
 @pytest.mark.parametrize("listed", [True, False])
 def test_a_copy_that_was_half_made_is_made_anew(listed):
     """Be it that the list of mirrored images had it, or that the try was cut short since."""

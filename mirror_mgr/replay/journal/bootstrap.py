@@ -8,7 +8,7 @@ import asyncio
 import logging
 import uuid
 from dataclasses import replace
-from typing import Dict, List, Optional, Tuple
+from typing import Awaitable, Callable, Dict, List, Optional, Tuple
 
 import rbd
 
@@ -40,17 +40,23 @@ _PROGRESS_SECONDS = 2.0
 
 
 async def create_copy(pool: Pool, source: Image, header: ImageHeader, journal: ImageJournal,
-                      global_id: str, name: str, link: Link, parent: Optional[ParentLink]) -> Copy:
+                      global_id: str, find_name: Callable[[], Awaitable[str]], link: Link,
+                      parent: Optional[ParentLink]) -> Copy:
     """Create the copy, empty, owned by the other site; return it.
 
-    `parent` is what it is to be a clone of here.  Until it is whole its mirror image is `creating`,
+    `parent` is what it is to be a clone of here, found by the `header`.  `find_name` returns what
+    the primary is called now.  Until the copy is whole its mirror image is `creating`,
     by which whoever comes later knows that it may be cleared away.  Its journal is there before
-    that: without one a daemon can't.  Raise AlreadyExists when another image has the name.
+    that: without one a daemon can't.  Raise AlreadyExists when another image has the name, NotReady
+    when the primary has just got or lost its parent.
     """
     await _forget_last_try(pool, journal, link)
-    await create.require_free(pool, name)
+    await create.require_free(pool, await find_name())
     copy = Copy(pool, create.new_id(pool))
     await journal.register(link.local_uuid, PeerClientData(copy.id, PeerState.SYNCING))
+    # What changed before, no entry of the journal will tell us.
+    header = await _present_header(source, header.parent)
+    name = await find_name()
     await ImageJournal(pool, copy.id).create(link.remote_uuid)
     await _set_state(copy, global_id, MirrorImageState.CREATING)
     await create.create_header(copy, source, header, header.features & ~_NOT_COPIED, parent)
@@ -66,6 +72,13 @@ async def create_copy(pool: Pool, source: Image, header: ImageHeader, journal: I
     # The other site is to register in the copy's journal before the copy may ever be promoted.
     await pool.notify(MIRRORING, encode_image_updated(copy.id, global_id))
     return copy
+
+
+async def _present_header(source: Image, parent: Optional[ParentLink]) -> ImageHeader:
+    header = await source.header()
+    if header is None or header.parent != parent:
+        raise NotReady("the image was changed at the primary site while its copy was being made")
+    return header
 
 
 async def _set_state(copy: Copy, global_id: str, state: MirrorImageState) -> None:

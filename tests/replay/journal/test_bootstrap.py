@@ -2,16 +2,17 @@
 
 import asyncio
 import itertools
+from dataclasses import replace
 
 import pytest
 
-from mirror_mgr.errors import AlreadyExists
+from mirror_mgr.errors import AlreadyExists, NotReady
 from mirror_mgr.replay import trash
 from mirror_mgr.replay.image import Copy, Image, mirrored_as
 from mirror_mgr.replay.journal import bootstrap
 from mirror_mgr.replay.journal.store import ImageJournal
 from mirror_mgr.wire.constants import Feature, MirrorImageState
-from mirror_mgr.wire.header import id_oid
+from mirror_mgr.wire.header import ParentLink, id_oid
 from mirror_mgr.wire.journal import (
     LOCAL_OWNER,
     ORPHAN,
@@ -43,11 +44,18 @@ class Sites:
         """The copy as the primary knows it."""
         return self.a.journal("source").peer(LINK.local_uuid)
 
-    async def create(self):
+    async def create(self, changed=lambda: None):
+        """Where the primary is changed once all is known of it but what the copy needs last."""
         pool = self.b.pool()
         source = Image(self.a.pool(), "source")
-        return await bootstrap.create_copy(pool, source, await source.header(), self.remote,
-                                           GLOBAL_ID, "i", LINK, None)
+        header = await source.header()
+        changed()
+        return await bootstrap.create_copy(pool, source, header, self.remote, GLOBAL_ID,
+                                           self.name_there, LINK, None)
+
+    async def name_there(self):
+        [name] = self.a.names
+        return name
 
     async def discard(self):
         """What whoever comes next does before it makes the copy."""
@@ -58,6 +66,37 @@ class Sites:
     async def sweep(self):
         await trash.sweep(self.b.pool(), dict(self.b.mirrored), 1, True, trash.Sweep(),
                           lambda key: True)
+
+
+def test_what_is_changed_before_the_copy_is_registered_is_not_missed():
+    """Of what is changed later the journal tells."""
+    sites = Sites()
+
+    def register(*args, register=sites.remote.register):
+        sites.a.names = {"renamed": "source"}
+        sites.a.headers["rbd_header.source"].metadata["key"] = b"value"
+        return register(*args)
+
+    sites.remote.register = register
+    copy = asyncio.run(sites.create())
+    assert sites.b.names == {"renamed": copy.id}
+    assert sites.b.headers[copy.header_oid].metadata == {"key": b"value"}
+
+
+def test_a_primary_that_was_flattened_meanwhile_is_looked_at_anew():
+    sites = Sites()
+    parent = ParentLink(1, "", "parent", 4, SIZE)
+    unchanged = Image.header
+
+    async def with_parent(image):
+        return replace(await unchanged(image), parent=parent)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Image, "header", with_parent)
+        with pytest.raises(NotReady):
+            asyncio.run(sites.create(lambda: patch.setattr(Image, "header", unchanged)))
+    assert not sites.b.names and not sites.b.mirrored
+    assert asyncio.run(sites.create()).id in sites.b.mirrored
 
 
 def test_a_copy_is_made():
