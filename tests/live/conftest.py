@@ -14,8 +14,9 @@ from tests.live.labs import lab_with
 
 LIVE = Path(__file__).parent
 # The files that run with each release of Ceph, and between each two.
-ACROSS = ("test_clones", "test_exchange", "test_journal", "test_journal_clones", "test_parity",
-          "test_rounds", "test_scenarios", "test_supervisor")
+ACROSS = ("test_admin_socket", "test_clones", "test_exchange", "test_journal",
+          "test_journal_clones", "test_keys", "test_namespaces", "test_parity", "test_rounds",
+          "test_scenarios", "test_supervisor")
 _numbers = itertools.count(1)
 
 
