@@ -210,7 +210,7 @@ class Site:
         """
         root = None if release == of_host() else Root(release)
         if root:
-            root.require()
+            root.make()
         # The commands are other ones by then.
         self.disconnect()
         self._root, self.release = root, release

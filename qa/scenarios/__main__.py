@@ -14,8 +14,9 @@ from typing import Iterator, List, Optional
 from qa import choice
 from qa.errors import LabError
 from qa.mirrored import add_pool
-from qa.releases import Releases
+from qa.releases import Releases, of_host, parse
 from qa.scenarios.stage import Stage
+from qa.settings import Settings
 from qa.sites import Lab
 
 ON_ANY_LAB = ("failovers", "disaster", "lives", "clones", "two_way", "crowd", "kinds", "schedules")
@@ -31,6 +32,9 @@ def main(argv: List[str]) -> int:
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
     choice.add_options(parser)
     args = parser.parse_args(argv)
+    if args.name == "upgrade" and not _starts_on_the_host(args):
+        parser.error("upgrade starts from the host's own release, or from sites of two; one root "
+                     "can't be entered from another")
     releases = choice.settle("scenario", args.release, args.lab)
     try:
         with _lab(args.lab, releases) as lab:
@@ -43,6 +47,17 @@ def main(argv: List[str]) -> int:
         print(f"{error}\nTo repeat it: qa/scenario {args.name} --seed {args.seed}", file=sys.stderr)
         return 1
     return 0
+
+
+def _starts_on_the_host(args: argparse.Namespace) -> bool:
+    try:
+        if args.lab:
+            asked = Settings.load(Path(args.lab)).chosen()
+        else:
+            asked = parse(args.release or of_host())
+    except LabError:
+        return True  # which is told as for the other scenarios
+    return asked.single in (None, of_host())
 
 
 def _module(name: str) -> ModuleType:

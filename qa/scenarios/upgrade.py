@@ -12,6 +12,7 @@ from qa.images import MirrorSnapshot, checksum, mirror_snapshots, opened
 from qa.ledger import Client, Ledger
 from qa.many import snapshot_times
 from qa.releases import CEPH_SUITES
+from qa.roots import Root
 from qa.scenarios.stage import Stage
 from qa.sites import Site
 from qa.waiting import wait_for
@@ -30,6 +31,8 @@ def play(stage: Stage) -> None:
     if not steps:
         raise LabError(f"no release after {stage.site_a.release} is known, so there is nothing to "
                        "upgrade to; play it where an earlier one is installed")
+    for release in {release for _, release in steps}:
+        Root(release).make()
     sites = _Sites(stage)
     sites.prepare()
     for site, release in steps:
