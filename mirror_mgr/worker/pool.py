@@ -149,10 +149,12 @@ class NamespaceReplayer:
         self._sweep(local, slots)
 
     def _look_for_trouble(self, remote: MirrorPool) -> None:
-        trouble = None if remote.is_mirrored else (
-            f"the {called(self.source)} of its pool is not mirrored at site "
-            f"{self._remote.connection.name!r}; enable it there, or have this one mirrored with "
-            "another (--remote-namespace)")
+        """That one of the same name is not mirrored there is how it is where all is primary here.
+        """
+        trouble = None if remote.is_mirrored or self.source == self.name else (
+            f"it is mirrored with the {called(self.source)} of its pool at site "
+            f"{self._remote.connection.name!r}, where that is not mirrored; enable it there, or "
+            "disable this one and enable it with another (--remote-namespace)")
         if trouble is not None and trouble != self.trouble:
             log.warning("%s: %s", called(self.name), trouble)
         self.trouble = trouble

@@ -212,8 +212,8 @@ def test_a_namespace_that_the_peer_does_not_mirror_is_told_of(site_a: Site, site
                                                               paired: str) -> None:
     lone = spec(paired, "left")
     site_b.ceph("rbd-mirror", "pool", "enable", lone, "image", "--remote-namespace", "nowhere")
-    wait_for(lambda: f"pool '{lone}': nothing is replayed: the namespace 'nowhere'"
-             in site_b.ceph("health", "detail"))
+    told = f"pool '{lone}': nothing is replayed: it is mirrored with the namespace 'nowhere'"
+    wait_for(lambda: told in site_b.ceph("health", "detail"))
     # Nor is anything written where nobody asked for it.
     assert not site_a.run("rados", "-p", paired, "--namespace", "nowhere", "ls").stdout
 

@@ -335,10 +335,11 @@ class TestAShareOfTheImages:
         monkeypatch.setattr(pool_module, "StatusBoard", Board)
         monkeypatch.setattr(pool_module.trash, "sweep", sweep)
 
-    def namespace(self, here=()):
-        local, remote = local_site().pool(2), FakePool()
+    def namespace(self, here=(), source=""):
+        local, remote = local_site().pool(2), FakePool(namespace=source)
         local.connection, remote.connection = FakeConnection("local"), FakeConnection("b")
-        local.omap_of[MIRRORING] = mirroring(images={f"l{g}": mirrored(g) for g in here})
+        local.omap_of[MIRRORING] = mirroring(
+            images={f"l{g}": mirrored(g) for g in here}, source=source or None)
         remote.omap_of[MIRRORING] = mirroring(images={f"r{g}": mirrored(g) for g in self.IDS})
         return pool_module.NamespaceReplayer(
             "", local, remote, Link("a", "b", "us"), None, None, ManualStops(),
@@ -416,14 +417,23 @@ class TestAShareOfTheImages:
         run(body())
 
     @pytest.mark.parametrize("mode", [MirrorMode.DISABLED, MirrorMode.INIT_ONLY])
-    def test_a_namespace_that_the_peer_does_not_mirror_is_told_of(self, mode):
+    def test_one_of_another_name_that_the_peer_does_not_mirror_is_told_of(self, mode):
         async def body():
-            one = self.namespace()
+            one = self.namespace(source="other")
             await one.refresh(EVERY_SLOT)
             assert one.trouble is None
             one._remote.omap_of[MIRRORING] = mirroring(mode)
             await one.refresh(EVERY_SLOT)
-            assert "'b'" in one.trouble and "--remote-namespace" in one.trouble
+            assert "'other'" in one.trouble and "'b'" in one.trouble
+            await one.close()
+        run(body())
+
+    def test_one_of_the_same_name_need_not_be(self):
+        async def body():
+            one = self.namespace()
+            one._remote.omap_of[MIRRORING] = mirroring(MirrorMode.DISABLED)
+            await one.refresh(EVERY_SLOT)
+            assert one.trouble is None
             await one.close()
         run(body())
 
