@@ -9,7 +9,7 @@ from typing import Callable, List, Literal, Optional, Union
 from .. import states
 from ..cluster.pool import Pool, Watch
 from ..errors import Busy, Fenced, MalformedData, MirrorError, NotFound, NotReady, OutOfSpace
-from ..replay import create, naming, parent, scan, trash, unlink
+from ..replay import create, naming, parent, resync, scan, trash, unlink
 from ..replay.image import Copy, Image, mirrored_as
 from ..replay.snapshot import Means, SnapshotSync, remove_superfluous
 from ..waiting import heard
@@ -237,8 +237,9 @@ class ImageReplayer:
         if local is not None and self._is_resync_wanted(local, remote):
             await self._drop_copy()
             return True
-        if (local is not None and local.features & Feature.NON_PRIMARY
-                and _newest_complete(local) is not None):
+        if local is not None and not local.features & Feature.NON_PRIMARY:
+            await self._forget_resync(local)
+        elif local is not None and _newest_complete(local) is not None:
             await self._first_snapshot_made()
         plan = scan.plan(self.mirrored.global_id, local, remote, self._link)
         await self._clean_up(plan, local, remote)
@@ -345,11 +346,15 @@ class ImageReplayer:
 
         Without one the copy may be the last good one: it is kept.
         """
-        asked = b"resync_requested" in local.metadata.get(
-            f".rbd_mirror.{self._link.local_uuid}", b"")
-        return (asked and bool(local.features & Feature.NON_PRIMARY)
+        return (resync.is_asked(local, self._link.local_uuid)
+                and bool(local.features & Feature.NON_PRIMARY)
                 and not remote.features & Feature.NON_PRIMARY
                 and any(scan.mirror(s).complete for s in remote.mirror_snapshots))
+
+    async def _forget_resync(self, local: ImageHeader) -> None:
+        if self._copy is not None and resync.is_asked(local, self._link.local_uuid):
+            log.info("image %s: it was promoted, so the resync asked for before is off", self.name)
+            await resync.forget(self._local, self._copy.id, self._link.local_uuid)
 
     async def _drop_copy(self) -> None:
         assert self._copy is not None

@@ -8,7 +8,7 @@ from typing import Any, Callable, List, Optional, Tuple
 from ..cluster.crc32c import Crc32c
 from ..cluster.pool import Watch
 from ..errors import MalformedData, MirrorError, NotFound, NotReady
-from ..replay import naming, parent, scan, trash
+from ..replay import naming, parent, resync, scan, trash
 from ..replay.hold import Hold
 from ..replay.journal.bootstrap import FirstSync, create_copy, discard
 from ..replay.journal.replay import History, JournalReplay, Report
@@ -138,6 +138,7 @@ class JournalImageReplayer(ImageReplayer):
         if local is not None and local.is_primary:
             self.copied_ns = None
             self._is_name_known, self._awaited_name = False, None
+            await self._forget_resync_in(local)
             self._tell(status.primary(await self._split_of_journals(local, remote)))
             return False
         if (local is not None and local.image.resync_requested
@@ -179,6 +180,11 @@ class JournalImageReplayer(ImageReplayer):
     async def _is_primary_there(self, remote: JournalHeader) -> bool:
         """As :func:`.is_primary`, given the other site's journal as it was read before."""
         return remote.is_primary and is_primary(remote.last_tag, await self._image_there())
+
+    async def _forget_resync_in(self, local: JournalHeader) -> None:
+        if self._copy is not None and local.image.resync_requested:
+            log.info("image %s: it was promoted, so the resync asked for before is off", self.name)
+            await resync.forget_in_journal(self._local, self._copy.id)
 
     async def _split_of_journals(self, local: JournalHeader,
                                  remote: JournalHeader) -> str:

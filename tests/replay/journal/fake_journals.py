@@ -50,9 +50,10 @@ class JournaledConnection(SiteConnection):
 
 
 class FakeJournal:
-    """The header of a journal."""
+    """The header of a journal; each change of it by a method is a new `version`."""
 
     def __init__(self) -> None:
+        self.version = 1
         self.clients: Dict[str, Client] = {}
         self.tags: Dict[int, bytes] = {}
 
@@ -75,6 +76,10 @@ class FakeJournal:
         if client.id in self.clients:
             raise AlreadyExists(client.id)
         self.clients[client.id] = client
+
+    def client_update_data(self, source: Decoder) -> None:
+        client_id = source.string()
+        self.clients[client_id] = replace(self.clients[client_id], data=source.bytes_())
 
     def client_unregister(self, source: Decoder) -> None:
         if self.clients.pop(source.string(), None) is None:
@@ -170,7 +175,12 @@ class JournaledSite(FakeSite):
             return b""
         if oid not in self.journals:
             raise NotFound(oid)
+        if not method.startswith("get"):
+            self.journals[oid].version += 1
         return getattr(self.journals[oid], method)(Decoder(data)) or b""
+
+    def header(self, oid: str) -> Any:
+        return self.journals.get(oid) or super().header(oid)
 
     # --- methods of cls_rbd, by name ---------------------------------------------------------
 
