@@ -20,8 +20,9 @@ TOLD = {
     "replay/abandon.py", "replay/children.py", "replay/create.py", "replay/image.py",
     "replay/journal/bootstrap.py", "replay/journal/operations.py", "replay/journal/store.py",
     "replay/journal/target.py", "replay/naming.py", "replay/objects.py", "replay/restore.py",
-    "replay/rollback.py", "replay/snapshot.py", "replay/state.py", "replay/trash.py",
-    "replay/unlink.py", "worker/image.py", "worker/journal_image.py", "worker/missing.py",
+    "replay/resync.py", "replay/rollback.py", "replay/snapshot.py", "replay/state.py",
+    "replay/trash.py", "replay/unlink.py", "worker/image.py", "worker/journal_image.py",
+    "worker/missing.py",
 }
 
 
