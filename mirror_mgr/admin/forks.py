@@ -78,19 +78,22 @@ def why_not_unseen(here: Side) -> Optional[Fork]:
 
     What was demoted there and came over whole is taken to be the end of it.
     """
-    if here.marks[-1].state == SnapState.PRIMARY_DEMOTED:
+    if here.marks and here.marks[-1].state == SnapState.PRIMARY_DEMOTED:
         return Fork("the other site does not answer, and may have been primary since",
                     "wait until it answers")
     return None
 
 
-def why_not(here: Side, there: Side) -> Optional[Fork]:
-    """Return why promoting the demoted image `here` would fork it; None where it does not."""
-    if not there.marks:
+def why_not(here: Side, there: Side, primary_there: bool) -> Optional[Fork]:
+    """Return why promoting the demoted image `here` would fork it; None where it does not.
+
+    One in journal mode has no marks: of that it is only known whether it is `primary_there`.
+    """
+    if primary_there:
+        return Fork("it is primary at the other site", "demote it there and wait for the last sync")
+    if not here.marks or not there.marks:
         return None
     ours, theirs = here.marks[-1], there.marks[-1]
-    if theirs.state == SnapState.PRIMARY:
-        return Fork("it is primary at the other site", "demote it there and wait for the last sync")
     if theirs.state != SnapState.PRIMARY_DEMOTED or here.holds(theirs, there):
         return None
     if there.holds(ours, here):

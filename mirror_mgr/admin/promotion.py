@@ -81,7 +81,7 @@ def _promote(ioctx: "rados.Ioctx", pool: PoolSpec, images: Dict[ImageSpec, str],
             if forks.is_behind(header):
                 raise Busy(f"image '{spec}': can't be promoted: {_not_come_over(spec)}")
             here = forks.Side(mirror_uuid, forks.marks(header))
-            if forks.is_demoted(here):
+            if not here.marks or forks.is_demoted(here):
                 _refuse_fork(spec, images[spec], here, sight)
             promote_opened(image, spec, force=False)
 
@@ -112,11 +112,12 @@ def _look(ioctx: "rados.Ioctx", pool: PoolSpec, images: Dict[ImageSpec, str],
 
 def _refuse_fork(spec: ImageSpec, global_id: str, here: forks.Side,
                  sight: Optional[Sight]) -> None:
-    if sight is not None:
-        seen = sight.images.get(global_id)
-        fork = forks.why_not(here, forks.Side(sight.mirror_uuid, seen.marks)) if seen else None
-    else:
+    if sight is None:
         fork = forks.why_not_unseen(here)
+    else:
+        seen = sight.images.get(global_id)
+        fork = forks.why_not(here, forks.Side(sight.mirror_uuid, seen.marks),
+                             seen.primary) if seen else None
     if fork is not None:
         raise Busy(f"image '{spec}': can't be promoted: {fork.reason}; {fork.cure}, or, to "
                    "give up what that site has, run: "

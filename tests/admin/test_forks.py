@@ -30,6 +30,10 @@ def there(*marks: Mark) -> Side:
     return Side("THERE", marks)
 
 
+def is_primary(side: Side) -> bool:
+    return bool(side.marks) and side.marks[-1].state == SnapState.PRIMARY
+
+
 SINCE = "the other site was primary since, and its last writes have not come over yet"
 NEVER = "the other site was primary since, and no longer shows where it took over"
 
@@ -57,16 +61,23 @@ NEVER = "the other site was primary since, and no longer shows where it took ove
 ])
 def test_forks(ours: Side, theirs: Side, says: str) -> None:
     assert is_demoted(ours)
-    found = why_not(ours, theirs)
+    found = why_not(ours, theirs, is_primary(theirs))
     assert found.reason.startswith(says) if found else not says
 
 
 def test_what_does_not_come_over_by_waiting_has_another_cure() -> None:
     """Else an administrator waits for ever."""
-    found = why_not(here(demoted(4, 100.0)), there(demoted(9, 200.0)))
+    found = why_not(here(demoted(4, 100.0)), there(demoted(9, 200.0)), False)
     assert "promote it there and resync it here" in found.cure
-    found = why_not(here(demoted(4)), there(last_copy(8, "HERE", 4), demoted(9)))
+    found = why_not(here(demoted(4)), there(last_copy(8, "HERE", 4), demoted(9)), False)
     assert found.cure == "wait for the last sync"
+
+
+def test_in_journal_mode_only_a_primary_there_is_known() -> None:
+    """While a copy replays an older demotion librbd would promote it."""
+    assert why_not(here(), there(), True).reason == "it is primary at the other site"
+    assert why_not(here(), there(), False) is None
+    assert why_not_unseen(here()) is None
 
 
 def test_what_librbd_refuses_itself() -> None:

@@ -53,6 +53,17 @@ def test_promote_all(site: FakeSite, copied: FakeImage) -> None:
         2, {X: error})
 
 
+def test_what_is_primary_at_the_peer_is_not_promoted_in_journal_mode_either(
+        site: FakeSite, copied: FakeImage) -> None:
+    def look(primary: bool) -> LookAtImages:
+        return lambda *asked: Sight(images={"global-x": SeenImage(primary)})
+
+    with pytest.raises(Busy, match="it is primary at the other site; demote it there"):
+        promotion.promote(site, X, False, forced({}), look(True))
+    with pytest.raises(Busy, match="its demotion there has not come over"):  # as librbd says
+        promotion.promote(site, X, False, forced({}), look(False))
+
+
 def told(site: FakeSite) -> List[str]:
     """Whose statuses were written."""
     return [Decoder(data).string() for _, _, method, data in site.pools["p"].executed

@@ -30,7 +30,7 @@ from .order import Placed
 from .pending import Pending
 from .reader import Reader
 from .store import ImageJournal
-from .tags import last_change_of_roles, translated
+from .tags import last_change_of_roles, translated, was_promoted_again
 from .target import Target
 from .window import FIRST_BYTES, Window, parts, repeats
 
@@ -359,8 +359,10 @@ class JournalReplay:
         data = translated(tag.data, self._link.local_uuid, self._link.remote_uuid)
         before = self._last_tag.data
         # The copy's own demotion, which was replayed at the other site: nobody is to stop for it.
-        self._stale_orphan = (data.mirror_uuid == ORPHAN and before.mirror_uuid == ORPHAN
-                              and before.predecessor.mirror_uuid == "")
+        # Nor for one that is over there: who promoted the copy by it would have a second primary.
+        self._stale_orphan = data.mirror_uuid == ORPHAN and (
+            before.mirror_uuid == ORPHAN and before.predecessor.mirror_uuid == ""
+            or was_promoted_again(tag, header.tags))
         if data != before and not self._stale_orphan:
             # Noted first: from a demotion on the copy may be promoted, and what is replayed once
             # more after a failback would overwrite what was written here in between.

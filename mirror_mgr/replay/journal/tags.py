@@ -71,6 +71,15 @@ def was_promoted_since(last: Tag, remote: Sequence[Tag], local_uuid: str,
     return False
 
 
+def was_promoted_again(demotion: Tag, remote: Sequence[Tag]) -> bool:
+    """Whether the other site, which the demotion is one of, was promoted itself after it.
+
+    `remote` are the tags of its journal that are known.
+    """
+    return any(tag.owner == LOCAL_OWNER and tag.data.predecessor.mirror_uuid == ORPHAN
+               and tag.data.predecessor.tag_tid == demotion.tid for tag in remote)
+
+
 def _since(last: Tag, remote: Sequence[Tag], remote_uuid: str) -> List[Tag]:
     """Tags of the other site that are not older than what our last one followed."""
     known = last.data.predecessor

@@ -150,6 +150,30 @@ def test_a_failback_that_was_not_noted_in_time_is_gone_on_with():
     assert sites.noted[1:] == (3, 0)
 
 
+def test_a_demotion_that_is_over_is_none_to_promote_the_copy_by(monkeypatch):
+    """The other site was promoted again before its demotion was replayed here."""
+    sites = Sites()
+
+    async def promote_and_demote():
+        await sites.remote.allocate(TagData(LOCAL_OWNER, Predecessor(ORPHAN, True, 1, 0)), 0)
+        sites._append(2, 0, write(2048, b"last"))
+        await sites.remote.allocate(TagData(ORPHAN, Predecessor("", True, 2, 0)), 0)
+        sites._append(3, 0, event(_DEMOTION))
+
+    asyncio.run(promote_and_demote())
+    owners = []
+
+    async def allocate(journal, data, tag_class, allocate=ImageJournal.allocate):
+        owners.append(data.mirror_uuid)
+        return await allocate(journal, data, tag_class)
+
+    monkeypatch.setattr(ImageJournal, "allocate", allocate)
+    run(sites.replay())
+    assert ORPHAN not in owners[:-1] and owners[-1] == ORPHAN
+    assert sites.b.content(f"rbd_data.copy.{2:016x}")[:4] == b"last"
+    assert sites.is_promotable and sites.noted[1:] == (3, 0)
+
+
 def test_without_a_change_of_roles_it_goes_on_where_that_is_noted():
     """A daemon may have entered a tag and have passed over the last entries of the one before."""
     sites = Sites()
