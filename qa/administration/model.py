@@ -107,7 +107,7 @@ class Model:
 
     @contextmanager
     def no_hour_in_the_trash(self) -> Iterator[None]:
-        """What is removed meanwhile may be gone at once."""
+        """What is moved to the trash meanwhile may be gone at once, also later: it is due."""
         self._may_purge = True
         try:
             yield
@@ -129,7 +129,7 @@ class Model:
                 del self._images[site, id]
                 fault = self._vanished(site, image, now)
             elif seen.trashed and not image.seen.trashed:
-                image.trashed_at = now
+                image.trashed_at = now - HOUR if self._may_purge else now
                 fault = self._trashed(site, image)
             else:
                 continue

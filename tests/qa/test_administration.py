@@ -67,6 +67,13 @@ def test_nor_before_the_hour_is_over(model: Model) -> None:
     assert kinds(model, [PLAIN], [], 60) == ["purged"]
 
 
+def test_what_a_daemon_moved_to_the_trash_is_due_at_once(model: Model) -> None:
+    model.disabled(A, PRIMARY, DATA)
+    with model.no_hour_in_the_trash():
+        assert kinds(model, [PLAIN], [COPY._replace(trashed=True)], 10) == []
+    assert kinds(model, [PLAIN], [], 13) == []
+
+
 def test_what_is_half_made_may_go(model: Model) -> None:
     half_made = COPY._replace(id="8", global_id=None, enabled=False)
     assert kinds(model, [PRIMARY], [COPY, half_made]) == []
