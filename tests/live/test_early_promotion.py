@@ -40,7 +40,7 @@ def fill(image: Rounds) -> None:
         written.create_snap(f"t{random.getrandbits(30)}")
         for offset in range(0, written.size() - 4 * MIB, 4 * MIB):
             written.write(os.urandom(2 * MIB + 333), offset + random.randrange(MIB))
-        written.discard(9 * MIB, 5 * MIB)
+        written.discard(written.size() // 4, written.size() // 3)
 
 
 def demote(image: Rounds) -> str:
