@@ -7,13 +7,13 @@ from collections import Counter
 from typing import Any, Dict, Iterator, List, NamedTuple, Tuple
 
 from qa.administration.administrators import Administrators
+from qa.administration.logs import is_of_a_stock_module, trouble
 from qa.administration.model import Fault, Seen
 from qa.leftovers import leftovers
 
 # Twice what anything takes here on a busy machine, with some cures one after the other.
 REST_SECONDS = 150.0
 CURE_SECONDS = 15.0
-_SIGNS = ("Traceback (most recent call last)", "internal error", "*** Caught signal")
 _CURE = re.compile(r"\b(?:ceph rbd-mirror|rbd) [a-z]|rename or remove")
 _RESYNC = re.compile(r"make it anew: ceph rbd-mirror image resync (\S+)$")
 
@@ -239,12 +239,11 @@ def noise(people: Administrators, since: Dict[str, int]) -> Iterator[Fault]:
         for log in sorted((site.directory / "log").glob("*.log")):
             with open(log, errors="replace") as lines:
                 lines.seek(since.get(str(log), 0))
-                text = lines.read()
-            for sign in _SIGNS:
-                if sign in text:
-                    at = text.index(sign)
-                    yield Fault("noise", f"{log}: {text[max(0, at - 300):at + 2500]}")
-        crashes = sorted(path.name for path in (site.directory / "crash").iterdir())
+                found = next(trouble(lines.read(), log.name.startswith("mgr.")), None)
+            if found is not None:
+                yield Fault("noise", f"{log}: {found}")
+        crashes = [path.name for path in sorted((site.directory / "crash").iterdir())
+                   if not is_of_a_stock_module(path / "meta")]
         if crashes:
             yield Fault("noise", f"{name}: crashed: {', '.join(crashes)}")
         osds = site.ceph_json("osd", "stat")

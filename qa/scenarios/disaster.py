@@ -39,7 +39,8 @@ def play(stage: Stage, images: int = 3) -> None:
     before = {name: stage.digest(stage.site_a, name) for name in names}
     for name in names:
         stage.snapshot(stage.site_b, name)
-    stage.command(stage.site_a, "pool", "demote", stage.pool)
+    # Clients that died with the site count for half a minute more.
+    wait_for(lambda: stage.try_command(stage.site_a, "pool", "demote", stage.pool))
     wait_for(lambda: all("split-brain" in str(stage.status(stage.site_a, name)) for name in names),
              lambda: stage.site_a.ceph("rbd-mirror", "pool", "status", stage.pool, "--detail"))
     assert before == {name: stage.digest(stage.site_a, name) for name in names}

@@ -195,7 +195,10 @@ with rados.Rados(conffile=conf) as cluster, cluster.open_ioctx(pool) as ioctx:
             elif kind == 2:
                 snaps = [s["name"] for s in image.list_snaps() if s["namespace"] == 0]
                 if snaps:
-                    getattr(image, rng.choice(("remove_snap", "rollback_to_snap")))(snaps[0])
+                    try:
+                        getattr(image, rng.choice(("remove_snap", "rollback_to_snap")))(snaps[0])
+                    except rbd.ImageBusy:
+                        pass  # the client that was killed was at it
             else:
                 image.flush()
 """

@@ -8,6 +8,7 @@ pytest.importorskip("rados")
 pytest.importorskip("rbd")
 
 from qa.administration.contents import BLOCK, Contents, stamped  # noqa: E402
+from qa.administration.logs import trouble  # noqa: E402
 from qa.administration.model import HOUR, Model, Seen, unchanged  # noqa: E402
 
 PLAIN = Seen("1", "disk")
@@ -165,3 +166,16 @@ def test_a_command_that_fails_changes_nothing() -> None:
     assert not unchanged(PLAIN, None)
     assert unchanged(COPY, None)
     assert not unchanged(COPY, COPY._replace(primary=True))
+
+
+STOCK = ('2026-11-28T10:48:05.7+0000 7f -1 mgr load\nTraceback (most recent call last):\n'
+         '  File "/usr/share/ceph/mgr/volumes/module.py", line 5\nAttributeError: NOTIFY_TYPES\n\n'
+         '2026-11-28T10:48:06.1+0000 7f  0 [mirror_mgr INFO root] worker starts\n')
+OURS = STOCK.replace("mgr/volumes", "mgr/mirror_mgr")
+
+
+def test_modules_of_ceph_itself_may_fail_in_a_manager() -> None:
+    assert not list(trouble(STOCK, of_manager=True))
+    assert len(list(trouble(STOCK + OURS, of_manager=True))) == 1
+    assert len(list(trouble(STOCK, of_manager=False))) == 1
+    assert len(list(trouble("*** Caught signal (Aborted)", of_manager=True))) == 1
